@@ -1,0 +1,29 @@
+"""Fixtures that more than one room's tests use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real images for development; users do not have it, so its tests skip without it."""
+    folder = Path(os.environ.get("RESNET_CLUSTER_SHARED_DATA", PROJECT_ROOT.parent / "shared/data"))
+    if not (folder / "cifar10-images.tar.xz").is_file():
+        pytest.skip(f"real images are not at {folder} (set RESNET_CLUSTER_SHARED_DATA)")
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty state folder, so that no test reads or writes the developer's own runs."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("RESNET_CLUSTER_HOME", str(folder))
+    for name in ("RESNET_CLUSTER_STORE", "RESNET_CLUSTER_RUNS", "RESNET_CLUSTER_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
