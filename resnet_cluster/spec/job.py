@@ -1,0 +1,130 @@
+"""What a user asks for: one training of one network on one data set.
+
+A job says what changes the result (`model`, `data`, `train`, `evaluate.select`, `seed`) and, apart
+from it, what does not (`name`, `resources`, `evaluate.protocols`). No choice that makes an
+experiment what it is has a default: the job file of a run is its description.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from resnet_cluster.spec.base import Spec, SpecError
+from resnet_cluster.spec.train import PlateauSchedule, TrainSpec
+
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+"""Run names: they are folders, ids of Ray's jobs and words on a terminal."""
+
+Family = Literal["imagenet", "cifar"]
+Shortcut = Literal["none", "A", "B", "C"]
+Variant = Literal["v1", "v1.5"]
+
+
+def _on_one_line(text: str) -> str:
+    """Refuse a path that cannot be shown on one line: with control or line-ending characters."""
+    for character in text:
+        if unicodedata.category(character) in ("Cc", "Zl", "Zp"):
+            raise SpecError(
+                "",
+                f"a path or name cannot hold the character U+{ord(character):04X}",
+                mend="give the name of a prepared data set, or its folder",
+            )
+    return text
+
+
+class ModelSpec(Spec):
+    """The network: section 3.3 and Table 1 of the paper for `imagenet`, section 4.2 for `cifar`."""
+
+    family: Family
+    """`imagenet` (7x7 stem, four stages) or `cifar` (3x3 stem, three stages)."""
+    depth: Annotated[int, Field(ge=1, le=10_000)]
+    """Weighted layers: 18, 34, 50, 101 or 152 for imagenet; 6n+2 for cifar."""
+    shortcut: Shortcut
+    """`none` is the plain net; A pads with zeros, B projects where dimensions rise, C always."""
+    variant: Variant = "v1"
+    """Where a bottleneck has its stride: `v1` in the first 1x1 (the paper), `v1.5` in the 3x3."""
+
+
+class AugmentSpec(Spec):
+    """Augmentation of the training images (section 4.2)."""
+
+    pad: Annotated[int, Field(ge=0, le=32)]
+    """Pixels of padding on each side before a random crop to the original size; 0 does neither."""
+    flip: bool
+    """Whether a training image is mirrored with probability one half."""
+
+
+class DataSpec(Spec):
+    """The images: a prepared data set, its split and what is done to a pixel."""
+
+    name: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_on_one_line)]
+    """The name given to `data prepare --as`, or the folder of a prepared data set."""
+    holdout: Annotated[int, Field(ge=0, le=10**9)] = 0
+    """Training images kept aside, stratified by class: plateau and selection may look at them."""
+    augment: AugmentSpec
+    """Augmentation of the training images; evaluation sees the image as it is."""
+    normalize: Literal["pixel_mean", "channel_mean", "channel_mean_std"] = "pixel_mean"
+    """What is subtracted: the mean image (the paper), or the mean colour; `_std` divides too."""
+
+
+class EvaluateSpec(Spec):
+    """What is measured, and on which weights."""
+
+    protocols: Annotated[tuple[Literal["single"], ...], Field(strict=False, min_length=1)] = (
+        "single",
+    )
+    """Protocols run on the test split when training has ended."""
+    select: Literal["final", "best_holdout"] = "final"
+    """Weights that the protocols measure: the last, or those with the lowest hold-out error."""
+    observe_every: Annotated[int, Field(ge=0, le=10**9)] = 1
+    """Epochs between looks at the test error while training; observed only, it steers nothing."""
+
+
+class ResourceSpec(Spec):
+    """What a run is given. Nothing here changes its result."""
+
+    workers: Annotated[int, Field(ge=1, le=4096)] = 1
+    """Training processes; on GPUs one for each GPU."""
+    gpu: Literal["auto", "yes", "no"] = "auto"
+    """Whether each worker takes a GPU; `auto` takes one where the cluster has one."""
+    cpus_per_worker: Annotated[int, Field(ge=1, le=1024)] = 1
+    """CPU cores of a worker: its loader and, without a GPU, its arithmetic."""
+    checkpoint_every_steps: Annotated[int, Field(ge=0, le=10**9)] = 0
+    """Steps between checkpoints within an epoch; 0 writes one at each epoch's end only."""
+
+
+class JobSpec(Spec):
+    """One training, wholly described."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    """The run's name, by which it is found: up to 63 of a-z, 0-9, _ and -, not beginning with the
+    last two."""
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    """Seed of the weights, the order of the images and their augmentation."""
+    model: ModelSpec
+    """The network."""
+    data: DataSpec
+    """The images."""
+    train: TrainSpec
+    """The recipe."""
+    evaluate: EvaluateSpec = EvaluateSpec()
+    """What is measured."""
+    resources: ResourceSpec = ResourceSpec()
+    """What the run is given."""
+
+    @model_validator(mode="after")
+    def _has_its_holdout(self) -> JobSpec:
+        if self.data.holdout:
+            return self
+        schedule = self.train.schedule
+        mend = "set data.holdout to a number of images, such as the paper's 5000 of 50000"
+        if isinstance(schedule, PlateauSchedule) and schedule.on == "holdout":
+            message = "train.schedule watches the error of the hold-out, and data.holdout is 0"
+            raise SpecError("train.schedule.on", message, mend=f"{mend}; or watch `on: train`")
+        if self.evaluate.select == "best_holdout":
+            message = "evaluate.select needs the error of the hold-out, and data.holdout is 0"
+            raise SpecError("evaluate.select", message, mend=f"{mend}; or select `final`")
+        return self

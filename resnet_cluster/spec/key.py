@@ -1,0 +1,76 @@
+"""Which experiment a job is: hashes of what changes its result, and of nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from resnet_cluster.spec.job import JobSpec
+
+TRAINING_SEMANTICS = 1
+"""Bumped by hand whenever the same job would give other losses than before, or a default moves."""
+
+
+def run_key(job: JobSpec, dataset_sha256: str) -> str:
+    """The key of an experiment: the same key is the same experiment, on whatever machines.
+
+    It covers the network, the recipe, the transforms and the split of the data, the rule that
+    selects the weights, the seed, the data set's content and TRAINING_SEMANTICS; not the names of
+    the run and of the data set, the resources, the protocols or what is only observed. A value that
+    is its key's default counts as not given, so that keys stay as they are when a later version
+    has more to choose from.
+
+    Args:
+        job: the job.
+        dataset_sha256: SHA-256 of the prepared data set, in hexadecimal.
+
+    Returns:
+        A SHA-256 in hexadecimal.
+    """
+    covered = {
+        "model": _given(job, "model"),
+        "train": _recipe(job),
+        "data": _without(_given(job, "data"), "name"),
+        "select": job.evaluate.select,
+        "seed": job.seed,
+        "dataset_sha256": dataset_sha256,
+        "training_semantics": TRAINING_SEMANTICS,
+    }
+    return _sha256(covered)
+
+
+def recipe_hash(job: JobSpec) -> str:
+    """The identity of a recipe: two figures with the same one were trained alike.
+
+    It covers the recipe and the transforms of the data. The network, the data set, the split, the
+    seed and the selection rule are not the recipe's: a table states them beside it. Neither are
+    `channels_last` and `compile`, which change the rounding of sums and nothing else.
+
+    Returns:
+        A SHA-256 in hexadecimal.
+    """
+    return _sha256(
+        {
+            "train": _without(_recipe(job), "channels_last", "compile"),
+            "transforms": _without(_given(job, "data"), "name", "holdout"),
+        }
+    )
+
+
+def _recipe(job: JobSpec) -> dict[str, Any]:
+    return _without(_given(job, "train"), "shortened_from")
+
+
+def _given(job: JobSpec, section: str) -> dict[str, Any]:
+    spec: dict[str, Any] = getattr(job, section).model_dump(mode="json", exclude_defaults=True)
+    return spec
+
+
+def _without(values: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in keys}
+
+
+def _sha256(content: dict[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

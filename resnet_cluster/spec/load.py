@@ -1,0 +1,92 @@
+"""From a job file and a command line to a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from resnet_cluster.errors import IntegrityError
+from resnet_cluster.spec.complaint import validated
+from resnet_cluster.spec.job import JobSpec
+from resnet_cluster.spec.overrides import Override, flag_override, overridden, parse_override
+from resnet_cluster.spec.reader import load_yaml
+from resnet_cluster.spec.resize import settle_length
+from resnet_cluster.spec.source import JobSource, KeyPath, dotted_key
+from resnet_cluster.spec.vocabulary import NOT_BY_HAND
+
+
+class LoadedJob(NamedTuple):
+    """A job, and the place of each of its values for those who find fault with one later."""
+
+    spec: JobSpec
+    source: JobSource
+
+
+def load_job(
+    path: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    data: str | None = None,
+) -> LoadedJob:
+    """Read a job file and change it as a command line says.
+
+    Args:
+        path: the job file.
+        overrides: texts as after `--set`, a later one over an earlier one.
+        name: value of `--name`; it and the next three go over `overrides`.
+        seed: value of `--seed`.
+        workers: value of `--workers`.
+        data: value of `--data`.
+
+    Raises:
+        UsageError: an override is not KEY=VALUE.
+        JobError: the file cannot be read, or the job cannot be meant; the error names the line or
+            the option at fault.
+    """
+    file = load_yaml(Path(path))
+    changes = [parse_override(text) for text in overrides]
+    changes += _flags(name=name, seed=seed, workers=workers, data=data)
+    job = overridden(file, changes)
+    if NOT_BY_HAND in job.source.places:
+        raise job.source.error(
+            dotted_key(NOT_BY_HAND),
+            f"{dotted_key(NOT_BY_HAND)} is set by the tool, and cannot be set by hand",
+            mend="remove it; it appears when an override changes the job's length",
+        )
+    job = settle_length(file, job)
+    return LoadedJob(validated(job.values, job.source), job.source)
+
+
+def load_resolved(job: Mapping[str, object]) -> JobSpec:
+    """The job that was stored as `spec.model_dump(mode="json")`.
+
+    Raises:
+        IntegrityError: it is not such a job, or one of another version of this tool.
+    """
+    try:
+        return JobSpec.model_validate(job)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        key = ".".join(map(str, fault["loc"]))
+        raise IntegrityError(
+            f"the stored job is not one that this version can read: {key}: {fault['msg']}",
+            mend="use the version of resnet-cluster that stored it",
+        ) from None
+
+
+def _flags(
+    *, name: str | None, seed: int | None, workers: int | None, data: str | None
+) -> list[Override]:
+    flags: list[tuple[str, KeyPath, str | int | None]] = [
+        ("--name", ("name",), name),
+        ("--seed", ("seed",), seed),
+        ("--workers", ("resources", "workers"), workers),
+        ("--data", ("data", "name"), data),
+    ]
+    return [flag_override(flag, path, value) for flag, path, value in flags if value is not None]

@@ -1,0 +1,164 @@
+"""Jobs for the tests of this room: a plain one as text, and any that the specs allow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies as st
+
+SHIPPED = Path(__file__).resolve().parents[2] / "jobs"
+
+JOB = """\
+# a job, with a comment and a blank line so that keys and lines differ
+
+name: demo
+seed: 3
+model:
+  family: cifar
+  depth: 20
+  shortcut: A
+data:
+  name: digits
+  holdout: 0
+  augment: {pad: 2, flip: false}
+train:
+  global_batch_size: 64
+  bn_group: 32
+  iterations: 6400
+  lr: 1e-1
+  schedule:
+    kind: step
+    milestones:
+      - 3200
+      - 4800
+  precision: off
+evaluate:
+  select: final
+resources:
+  workers: 2
+"""
+
+
+def line_of(text: str, part: str) -> int:
+    """The line, counted from 1, on which `part` begins."""
+    return text[: text.index(part)].count("\n") + 1
+
+
+def _number(low: float, high: float, **bounds: Any) -> st.SearchStrategy[float]:
+    floats = st.floats(low, high, allow_nan=False, **bounds)
+    return floats | st.integers(int(low) + 1, max(int(low) + 1, int(high) - 1))
+
+
+RATE = _number(0, 1e6, exclude_min=True)
+SHARE = st.floats(0, 1, exclude_max=True)
+NAME = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,62}", fullmatch=True)
+PATH = st.text(
+    st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"], max_codepoint=0xFFFF),
+    min_size=1,
+    max_size=30,
+)
+
+
+def _schedules(length: float, holdout: int) -> st.SearchStrategy[dict[str, Any]]:
+    within = st.floats(0, length, exclude_min=True, exclude_max=True)
+    errors = ["train", "holdout"] if holdout else ["train"]
+    falling = {"final_lr": st.floats(0, 1e6)}
+    gamma = st.floats(0, 1, exclude_min=True, exclude_max=True)
+    return st.one_of(
+        st.fixed_dictionaries(
+            {
+                "kind": st.just("step"),
+                "milestones": st.lists(within, max_size=4, unique=True).map(sorted),
+            },
+            optional={"gamma": gamma},
+        ),
+        st.fixed_dictionaries(
+            {"kind": st.just("plateau"), "on": st.sampled_from(errors)},
+            optional={
+                "patience": st.integers(1, 10**9),
+                "min_delta": st.floats(0, 100),
+                "gamma": gamma,
+            },
+        ),
+        st.fixed_dictionaries({"kind": st.just("cosine")}, optional=falling),
+        st.fixed_dictionaries({"kind": st.just("linear")}, optional=falling),
+        st.just({"kind": "constant"}),
+    )
+
+
+def _warmups(length: float) -> st.SearchStrategy[dict[str, Any] | None]:
+    return st.one_of(
+        st.none(),
+        st.fixed_dictionaries(
+            {
+                "kind": st.just("linear"),
+                "length": st.floats(0, length, exclude_min=True),
+            },
+            optional={"start_lr": st.floats(0, 1e6)},
+        ),
+        st.fixed_dictionaries(
+            {
+                "kind": st.just("until_train_error"),
+                "lr": RATE,
+                "below": st.floats(0, 100, exclude_min=True),
+            },
+            optional={"window": st.integers(1, 100_000)},
+        ),
+    )
+
+
+@st.composite
+def job_values(draw: st.DrawFn) -> dict[str, Any]:
+    """What a job file that is right may hold, as plain values."""
+    holdout = draw(st.integers(0, 10**9))
+    unit = draw(st.sampled_from(["epochs", "iterations"]))
+    lengths = st.integers(1, 10**9) if unit == "iterations" else st.floats(1e-6, 1e9)
+    length = draw(lengths)
+    group = draw(st.integers(2, 1000))
+    train = {
+        "global_batch_size": group * draw(st.integers(1, 1000)),
+        "bn_group": group,
+        unit: length,
+        "lr": draw(RATE),
+        "schedule": draw(_schedules(length, holdout)),
+        "precision": draw(st.sampled_from(["off", "bf16", "fp16"])),
+    }
+    optional = st.fixed_dictionaries(
+        {},
+        optional={
+            "warmup": _warmups(length),
+            "momentum": st.floats(1e-9, 1, exclude_max=True),
+            "nesterov": st.booleans(),
+            "weight_decay": st.floats(0, 1),
+            "decay_bn_and_bias": st.booleans(),
+            "label_smoothing": SHARE,
+            "ema": st.none() | st.fixed_dictionaries({"decay": SHARE}),
+            "channels_last": st.booleans(),
+            "compile": st.booleans(),
+        },
+    )
+    return {
+        "name": draw(NAME),
+        "seed": draw(st.integers(0, 2**63 - 1)),
+        "model": {
+            "family": draw(st.sampled_from(["cifar", "imagenet"])),
+            "depth": draw(st.integers(1, 10_000)),
+            "shortcut": draw(st.sampled_from(["none", "A", "B", "C"])),
+            "variant": draw(st.sampled_from(["v1", "v1.5"])),
+        },
+        "data": {
+            "name": draw(PATH),
+            "holdout": holdout,
+            "augment": {"pad": draw(st.integers(0, 32)), "flip": draw(st.booleans())},
+        },
+        "train": train | draw(optional),
+        "evaluate": {
+            "select": draw(st.sampled_from(["final", "best_holdout"] if holdout else ["final"])),
+            "observe_every": draw(st.integers(0, 10**9)),
+        },
+        "resources": {
+            "workers": draw(st.integers(1, 4096)),
+            "gpu": draw(st.sampled_from(["auto", "yes", "no"])),
+        },
+    }

@@ -1,0 +1,123 @@
+"""The jobs that ship: the paper's recipe, copied out by `init`, and inside the wheel."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from job_values import SHIPPED
+
+from resnet_cluster.spec import copy_jobs, load_job, shipped_jobs
+
+ROOT = SHIPPED.parent
+NAMES = ["cifar10_r110.yaml", "cifar10_r20.yaml", "digits_r20.yaml"]
+
+
+def test_they_are_the_source_trees() -> None:
+    assert shipped_jobs() == [SHIPPED / name for name in NAMES]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_opens_with_its_command_and_is_named_like_its_file(name: str) -> None:
+    opening = (SHIPPED / name).read_text().split("\nname:")[0].splitlines()
+    assert all(line.startswith("#") for line in opening)
+    assert f"#   resnet-cluster submit jobs/{name}" in opening
+    assert any("test error" in line for line in opening)
+    job = load_job(SHIPPED / name).spec
+    assert f"{job.name}.yaml" == name
+    assert f"--as {job.data.name}" in "\n".join(opening)
+
+
+@pytest.mark.parametrize(("name", "depth"), [("cifar10_r20.yaml", 20), ("cifar10_r110.yaml", 110)])
+def test_cifar_jobs_are_the_papers_recipe(name: str, depth: int) -> None:
+    """Section 4.2: batch 128 on two GPUs, 64k iterations, 0.1 divided at 32k and 48k."""
+    job = load_job(SHIPPED / name).spec
+    assert (job.model.family, job.model.depth, job.model.shortcut) == ("cifar", depth, "A")
+    assert job.data.augment.model_dump() == {"pad": 4, "flip": True}
+    assert job.data.normalize == "pixel_mean"
+    train = job.train.model_dump()
+    assert train["schedule"] == {"kind": "step", "milestones": (32_000, 48_000), "gamma": 0.1}
+    assert {key: train[key] for key in ("global_batch_size", "bn_group", "iterations", "lr")} == {
+        "global_batch_size": 128,
+        "bn_group": 64,
+        "iterations": 64_000,
+        "lr": 0.1,
+    }
+    assert (train["momentum"], train["weight_decay"], train["nesterov"]) == (0.9, 1e-4, False)
+    assert train["decay_bn_and_bias"]
+    assert (train["label_smoothing"], train["ema"]) == (0.0, None)
+    assert train["precision"] == "off"
+
+
+def test_110_layers_warm_up_until_the_error_falls() -> None:
+    """Section 4.2: 0.01 until the training error is below 80 %, then on as the others."""
+    warmup = load_job(SHIPPED / "cifar10_r110.yaml").spec.train.warmup
+    assert warmup is not None
+    rule = {"kind": "until_train_error", "lr": 0.01, "below": 80.0}
+    assert rule.items() <= warmup.model_dump().items()
+    assert load_job(SHIPPED / "cifar10_r20.yaml").spec.train.warmup is None
+
+
+def test_copies_keep_what_is_there(tmp_path: Path) -> None:
+    folder = tmp_path / "new/jobs"
+    folder.mkdir(parents=True)
+    (folder / "cifar10_r20.yaml").write_text("mine")
+    copied = copy_jobs(folder)
+    assert [path.name for path in copied.written] == ["cifar10_r110.yaml", "digits_r20.yaml"]
+    assert copied.kept == [folder / "cifar10_r20.yaml"]
+    assert (folder / "cifar10_r20.yaml").read_text() == "mine"
+    for path in copied.written:
+        assert path.read_bytes() == (SHIPPED / path.name).read_bytes()
+    assert sorted(path.name for path in folder.iterdir()) == NAMES
+
+
+def test_a_second_copy_writes_nothing(tmp_path: Path) -> None:
+    copy_jobs(tmp_path)
+    assert [path.name for path in copy_jobs(tmp_path).kept] == NAMES
+
+
+def run(*arguments: str, folder: Path) -> str:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+
+
+def test_the_wheel_holds_them(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for folder in ("resnet_cluster", "jobs"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=ignored)
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md"):
+        shutil.copy(ROOT / name, source)
+    (source / "LICENSE").write_text("as the project's")
+    build = "from setuptools.build_meta import build_sdist, build_wheel as w; w('..')"
+    run("-c", f"{build}; build_sdist('..')", folder=source)
+
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    for name in NAMES:
+        installed = tmp_path / "site/resnet_cluster/jobs" / name
+        assert installed.read_bytes() == (SHIPPED / name).read_bytes()
+    shutil.unpack_archive(next(tmp_path.glob("*.tar.gz")), tmp_path / "sdist")
+    assert sorted(path.name for path in tmp_path.glob("sdist/*/jobs/*.yaml")) == NAMES
+
+    # As installed, away from the source tree: the package's own copy is found.
+    find = "import sys; sys.path.insert(0, '.'); from resnet_cluster.spec import shipped_jobs as s"
+    found = run("-c", f"{find}; print(*s(), sep='\\n')", folder=tmp_path / "site")
+    assert found.split() == [str(tmp_path / "site/resnet_cluster/jobs" / name) for name in NAMES]
+
+
+def test_specs_import_nothing_heavy(tmp_path: Path) -> None:
+    probe = "import resnet_cluster.spec, sys; print(*{name.split('.')[0] for name in sys.modules})"
+    loaded = set(run("-c", probe, folder=tmp_path).split())
+    assert not loaded & {"torch", "ray", "ffcv", "numba", "numpy", "sqlalchemy", "ruamel", "PIL"}
