@@ -1,0 +1,95 @@
+"""What a net costs: parameters and FLOPs, counted as the paper counts them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from resnet_cluster.nets.resnet import build_net
+from resnet_cluster.spec.job import Family, Shortcut, Variant
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetFacts:
+    """The size of a net and the arithmetic of one image."""
+
+    num_parameters: int
+    """Trained numbers: all but the running means and variances of batch normalisation."""
+    flops: int
+    """Multiply-adds of the convolutions and the classifier for one image."""
+
+
+def num_parameters(net: nn.Module) -> int:
+    """Trained numbers of the net."""
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def count_flops(net: nn.Module, image_size: int) -> int:
+    """Multiply-adds of the convolutions and the classifier for one image, the paper's "FLOPs".
+
+    A multiplication and its addition count as one; batch normalisation, ReLU, pooling and the
+    additions of shortcuts are left out, as in Table 1. Nothing is computed and the net is not
+    changed: only shapes go through it, on the meta device.
+
+    Args:
+        image_size: height and width of the image, in pixels.
+    """
+    tensors = {**dict(net.named_parameters()), **dict(net.named_buffers())}
+    on_meta = {name: tensor.to("meta") for name, tensor in tensors.items()}
+    image = torch.empty(1, 3, image_size, image_size, device="meta")
+    multiply_adds = _MultiplyAdds()
+    with torch.no_grad(), multiply_adds:
+        functional_call(net, on_meta, (image,))
+    return multiply_adds.total
+
+
+class _MultiplyAdds(TorchFunctionMode):
+    """Counts every convolution and linear layer that is called while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func is functional.batch_norm:
+            # It keeps the shape; it is slow on the meta device, and refuses to train on one value.
+            return args[0]
+        output = func(*args, **(kwargs or {}))
+        if func in (functional.conv2d, functional.linear):
+            weight = args[1]
+            # Each output is the inner product of one filter, or one row, with its inputs.
+            self.total += output.numel() * weight[0].numel()
+        return output
+
+
+def describe(
+    *,
+    family: Family,
+    depth: int,
+    shortcut: Shortcut,
+    variant: Variant = "v1",
+    num_classes: int,
+    image_size: int,
+) -> NetFacts:
+    """Parameters and FLOPs of a net that is never allocated.
+
+    Raises:
+        UsageError: the paper describes no such net.
+    """
+    with torch.device("meta"):
+        net = build_net(
+            family=family,
+            depth=depth,
+            shortcut=shortcut,
+            variant=variant,
+            num_classes=num_classes,
+        )
+    return NetFacts(num_parameters=num_parameters(net), flops=count_flops(net, image_size))
