@@ -1,0 +1,1 @@
+"""Alembic's migrations of the store; each store is brought to the newest when it is opened."""

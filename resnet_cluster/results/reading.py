@@ -1,0 +1,108 @@
+"""Rows to frozen values."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from resnet_cluster.results import schema
+from resnet_cluster.results.records import (
+    ArtefactRecord,
+    EpochRecord,
+    EvaluationRecord,
+    RunRecord,
+)
+from resnet_cluster.results.rows import Row, attempt_of, record_of
+from resnet_cluster.results.summary import RunSummary
+from resnet_cluster.spec import load_resolved
+
+Value = TypeVar("Value")
+
+
+def summaries(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> tuple[RunSummary, ...]:
+    """The runs that meet every condition on `schema.runs`, the oldest first.
+
+    Raises:
+        IntegrityError: a row is not one that this tool wrote.
+    """
+    runs, storages = schema.runs, schema.storages
+    rows = _rows(
+        connection,
+        sa.select(runs, storages.c.root)
+        .join(storages)
+        .where(*where)
+        .order_by(runs.c.at, runs.c.run_id),
+    )
+    chosen = sa.select(runs.c.run_id).where(*where)
+    attempts = _by_run(connection, schema.attempts, chosen, attempt_of)
+    evaluations = _by_run(connection, schema.evaluations, chosen, _evaluation)
+    artefacts = _by_run(connection, schema.artefacts, chosen, _artefact)
+    last = _last_epochs(connection, chosen)
+    return tuple(
+        RunSummary(
+            record=record_of(RunRecord, row),
+            job=load_resolved(row["job"]),
+            run_dir=Path(row["root"]) / row["folder"],
+            attempts=tuple(attempts[row["run_id"]]),
+            last_epoch=last.get(row["run_id"]),
+            evaluations=tuple(evaluations[row["run_id"]]),
+            artefacts=tuple(artefacts[row["run_id"]]),
+        )
+        for row in rows
+    )
+
+
+def epochs(connection: sa.Connection, run_id: str) -> tuple[EpochRecord, ...]:
+    """The finished epochs of a run, in order."""
+    table = schema.epochs
+    query = sa.select(table).where(table.c.run_id == run_id).order_by(table.c.epoch)
+    return tuple(record_of(EpochRecord, row) for row in _rows(connection, query))
+
+
+def evaluations(connection: sa.Connection, run_id: str) -> tuple[EvaluationRecord, ...]:
+    """The figures of a run."""
+    only = sa.select(sa.literal(run_id))
+    return tuple(_by_run(connection, schema.evaluations, only, _evaluation)[run_id])
+
+
+def _by_run(
+    connection: sa.Connection,
+    table: sa.Table,
+    run_ids: sa.Select[Any],
+    build: Callable[[Row], Value],
+) -> dict[str, list[Value]]:
+    query = sa.select(table).where(table.c.run_id.in_(run_ids)).order_by(*table.primary_key)
+    found: dict[str, list[Value]] = defaultdict(list)
+    for row in _rows(connection, query):
+        found[row["run_id"]].append(build(row))
+    return found
+
+
+def _last_epochs(connection: sa.Connection, run_ids: sa.Select[Any]) -> dict[str, EpochRecord]:
+    table = schema.epochs
+    last = (
+        sa.select(table.c.run_id, sa.func.max(table.c.epoch).label("epoch"))
+        .where(table.c.run_id.in_(run_ids))
+        .group_by(table.c.run_id)
+        .subquery()
+    )
+    query = sa.select(table).join(
+        last, sa.and_(table.c.run_id == last.c.run_id, table.c.epoch == last.c.epoch)
+    )
+    return {row["run_id"]: record_of(EpochRecord, row) for row in _rows(connection, query)}
+
+
+def _rows(connection: sa.Connection, query: sa.Select[Any]) -> list[Row]:
+    return [row._asdict() for row in connection.execute(query)]
+
+
+def _evaluation(row: Row) -> EvaluationRecord:
+    return record_of(EvaluationRecord, row)
+
+
+def _artefact(row: Row) -> ArtefactRecord:
+    return record_of(ArtefactRecord, row)

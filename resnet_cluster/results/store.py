@@ -1,0 +1,142 @@
+"""The result store: an index of the runs' events, quick to ask and safe to delete."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from types import TracebackType
+
+import sqlalchemy as sa
+
+from resnet_cluster.errors import UnknownRunError, UsageError
+from resnet_cluster.results import ingest, reading, schema
+from resnet_cluster.results.database import Database
+from resnet_cluster.results.migrate import bring_up_to_date
+from resnet_cluster.results.records import EpochRecord, EvaluationRecord
+from resnet_cluster.results.summary import RunSummary
+
+
+class ResultStore:
+    """The store of results. Callers get frozen values; nothing here holds a connection open.
+
+    Every method may raise PreflightError (the database is locked, absent or full) and
+    IntegrityError (it is damaged). Neither touches the events: they can be ingested again.
+    """
+
+    def __init__(self, database: Database, runs_root: Path) -> None:
+        self._database = database
+        self._runs_root = runs_root.resolve()
+
+    @classmethod
+    def open(cls, url: str, *, runs_root: Path, timeout_s: float = 15.0) -> ResultStore:
+        """Open the store, made or brought to the newest schema where need be.
+
+        Args:
+            url: SQLAlchemy URL: `sqlite:////absolute/path/store.db`, `postgresql://...`.
+            runs_root: folder with one folder per run; the store remembers it.
+            timeout_s: how long a lock held by another process is waited for.
+
+        Raises:
+            UsageError: the URL makes no sense.
+            PreflightError: no driver, no answer, a lock, or SQLite on a network file system.
+            IntegrityError: a damaged database, another tool's, or one of a later version.
+        """
+        database = Database(url, timeout_s=timeout_s)
+        bring_up_to_date(database)
+        return cls(database, runs_root)
+
+    def __enter__(self) -> ResultStore:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the database."""
+        self._database.close()
+
+    def ingest(self) -> tuple[str, ...]:
+        """Take in the events that the store lacks.
+
+        A run whose folder is gone is dropped, unless its whole storage cannot be read or the
+        database is a server's, where the folder may be another machine's.
+
+        Returns:
+            A sentence for each folder or event that could not be read; the rest is in the store.
+        """
+        return ingest.ingest(self._database, self._runs_root)
+
+    def forget(self, run_id: str) -> None:
+        """Remove a run from the store; a run that is not there is no error.
+
+        A run whose folder remains comes back with the next `ingest`.
+        """
+        ingest.forget(self._database, [run_id])
+
+    def runs(self) -> tuple[RunSummary, ...]:
+        """Every run, the oldest first."""
+        return self._summaries()
+
+    def run(self, reference: str) -> RunSummary:
+        """The run of that id or name, or the one whose id begins so.
+
+        Of several runs with the same name it is the newest.
+
+        Raises:
+            UnknownRunError: there is none.
+            UsageError: several ids begin so.
+        """
+        runs = schema.runs
+        with self._database.reading() as connection:
+            found = connection.execute(
+                sa.select(runs.c.run_id, runs.c.name).order_by(runs.c.at, runs.c.run_id)
+            ).all()
+        run_id = _resolved(reference, [(row.run_id, row.name) for row in found])
+        return self._summaries(runs.c.run_id == run_id)[0]
+
+    def by_key(self, key: str) -> tuple[RunSummary, ...]:
+        """The runs of one experiment, the oldest first."""
+        return self._summaries(schema.runs.c.key == key)
+
+    def by_name(self, name: str) -> tuple[RunSummary, ...]:
+        """The runs of that name, the oldest first."""
+        return self._summaries(schema.runs.c.name == name)
+
+    def epochs(self, run_id: str) -> tuple[EpochRecord, ...]:
+        """The finished epochs of a run, in order."""
+        with self._database.reading() as connection:
+            return reading.epochs(connection, run_id)
+
+    def evaluations(self, run_id: str) -> tuple[EvaluationRecord, ...]:
+        """The figures of a run, by protocol, split and selection rule."""
+        with self._database.reading() as connection:
+            return reading.evaluations(connection, run_id)
+
+    def _summaries(self, *where: sa.ColumnElement[bool]) -> tuple[RunSummary, ...]:
+        with self._database.reading() as connection:
+            return reading.summaries(connection, *where)
+
+
+def _resolved(reference: str, runs: list[tuple[str, str]]) -> str:
+    if any(run_id == reference for run_id, _ in runs):
+        return reference
+    if named := [run_id for run_id, name in runs if name == reference]:
+        return named[-1]
+    begun = [run_id for run_id, _ in runs if reference and run_id.startswith(reference)]
+    if len(begun) == 1:
+        return begun[0]
+    if begun:
+        raise UsageError(
+            f"{len(begun)} runs have an id that begins with {reference!r}",
+            mend="give more of it: " + ", ".join(begun[:8]) + (", ..." if begun[8:] else ""),
+        )
+    near = difflib.get_close_matches(reference, [part for run in runs for part in run], n=1)
+    raise UnknownRunError(
+        f"no run has the id or name {reference!r}",
+        mend=f"did you mean {near[0]}?" if near else "`resnet-cluster list` shows the runs",
+    )

@@ -1,0 +1,97 @@
+"""What a caller is told of a run: frozen values, with no tie to the database they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from resnet_cluster.results.records import (
+    ArtefactRecord,
+    DatasetFacts,
+    EpochRecord,
+    EvaluationRecord,
+    RunRecord,
+    RunState,
+)
+from resnet_cluster.spec import JobSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One try at a run: what its three events have said so far."""
+
+    number: int
+    owner: str | None = None
+    """`host:pid` of the process that drives it."""
+    address: str | None = None
+    started_at: datetime | None = None
+    world_size: int | None = None
+    device: str | None = None
+    first_step: int | None = None
+    training_at: datetime | None = None
+    state: RunState | None = None
+    """Its end; None while it goes on."""
+    message: str = ""
+    ended_at: datetime | None = None
+
+
+def run_state(attempts: Sequence[Attempt]) -> RunState:
+    """State of a run, from its attempts in the order of their numbers."""
+    if not attempts:
+        return RunState.PENDING
+    last = attempts[-1]
+    if last.state is not None:
+        return last.state
+    if last.training_at is not None:
+        return RunState.RUNNING
+    return RunState.PENDING if len(attempts) == 1 else RunState.RECOVERING
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """A run and all that is known of it but its earlier epochs."""
+
+    record: RunRecord
+    """The run as it was asked for, with its provenance."""
+    job: JobSpec
+    run_dir: Path
+    attempts: tuple[Attempt, ...] = ()
+    last_epoch: EpochRecord | None = None
+    evaluations: tuple[EvaluationRecord, ...] = ()
+    artefacts: tuple[ArtefactRecord, ...] = ()
+    state: RunState = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "state", run_state(self.attempts))
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return self.record.run_id
+
+    @property
+    def name(self) -> str:
+        """Name that the job gave it."""
+        return self.record.name
+
+    @property
+    def key(self) -> str:
+        """Hash of what changes the result."""
+        return self.record.key
+
+    @property
+    def dataset(self) -> DatasetFacts:
+        """Its data set, as it was when the run was planned."""
+        return self.record.dataset
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was asked for, in UTC."""
+        return self.record.at
+
+    @property
+    def epochs_done(self) -> int:
+        """Epochs finished."""
+        return self.last_epoch.epoch if self.last_epoch else 0

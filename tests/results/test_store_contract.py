@@ -1,0 +1,246 @@
+"""The one contract of the store, held against every back end."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from factories import (
+    CIFAR10,
+    START,
+    make_attempt_events,
+    make_epoch,
+    make_evaluation,
+    make_job,
+    make_run_record,
+    record_run,
+)
+
+from resnet_cluster.errors import UnknownRunError, UsageError
+from resnet_cluster.results import (
+    ArtefactRecord,
+    AttemptStarted,
+    Errors,
+    EventLog,
+    ResultStore,
+    RunState,
+)
+
+RUN = make_run_record(make_job(), run_id="r-0001")
+
+_INGEST = """
+import sys
+from pathlib import Path
+from resnet_cluster.results import ResultStore
+store = ResultStore.open(sys.argv[1], runs_root=Path(sys.argv[2]))
+print("ready", flush=True)
+sys.stdin.readline()
+print(store.ingest())
+"""
+
+
+class TestContract:
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Path:
+        return tmp_path / "runs"
+
+    @pytest.fixture
+    def store(self, store_url: str, root: Path) -> ResultStore:
+        return ResultStore.open(store_url, runs_root=root)
+
+    def test_an_empty_store_has_nothing(self, store: ResultStore) -> None:
+        assert store.ingest() == ()
+        assert store.runs() == store.by_name("x") == store.by_key("x") == ()
+        assert store.epochs("r-0001") == ()
+        assert store.evaluations("r-0001") == ()
+
+    def test_every_record_comes_back_as_it_was_written(
+        self, store: ResultStore, root: Path
+    ) -> None:
+        log = record_run(root, RUN)
+        figure = make_evaluation(RUN, 8.61)
+        weights = ArtefactRecord(
+            at=START, name="final", path="weights.pt", sha256="ab" * 32, num_bytes=1 << 40
+        )
+        assert log.record(figure)
+        assert log.record(weights)
+
+        assert store.ingest() == ()
+        run = store.run("r-0001")
+        assert run.record == RUN
+        assert run.job == make_job()
+        assert run.dataset == CIFAR10
+        assert run.run_dir == root / "r-0001"
+        assert run.evaluations == store.evaluations("r-0001") == (figure,)
+        assert run.artefacts == (weights,)
+        assert store.epochs("r-0001") == (make_epoch(1), make_epoch(2))
+        assert (run.epochs_done, run.last_epoch) == (2, make_epoch(2))
+        (attempt,) = run.attempts
+        assert (attempt.owner, attempt.device, attempt.message) == (
+            "laptop:4711",
+            "H100",
+            "as told",
+        )
+        assert attempt.ended_at == START + timedelta(hours=1)
+
+    def test_a_loss_that_is_no_number_is_kept(self, store: ResultStore, root: Path) -> None:
+        log = record_run(root, RUN, num_epochs=0)
+        for number, loss in enumerate((math.nan, math.inf), start=1):
+            errors = Errors(loss=loss, top1_err=90.0, top5_err=None, num_images=7)
+            log.record(make_epoch(number).model_copy(update={"train": errors}))
+        assert store.ingest() == ()
+        first, second = store.epochs("r-0001")
+        assert math.isnan(first.train.loss)
+        assert second.train.loss == math.inf
+        assert first.train.top5_err is None
+        assert first.holdout is None
+
+    def test_ingesting_again_changes_nothing(self, store: ResultStore, root: Path) -> None:
+        record_run(root, RUN, top1_err=8.61)
+        store.ingest()
+        before = store.runs()
+        assert store.ingest() == ()
+        assert store.runs() == before
+
+    def test_events_are_taken_in_as_they_come(self, store: ResultStore, root: Path) -> None:
+        log = EventLog(root / "r-0001")
+        log.record(RUN)
+        states = []
+        second = AttemptStarted(at=START, attempt=2, owner="laptop:4712")
+        for event in [
+            *make_attempt_events(RunState.LOST),
+            second,
+            *make_attempt_events(RunState.SUCCEEDED, attempt=2)[1:],
+        ]:
+            store.ingest()
+            states.append(store.run("r-0001").state)
+            log.record(event)
+        store.ingest()
+        states.append(store.run("r-0001").state)
+        assert " ".join(states) == "PENDING PENDING RUNNING LOST RECOVERING RUNNING SUCCEEDED"
+
+    def test_a_run_is_found_by_id_prefix_or_name(self, store: ResultStore, root: Path) -> None:
+        record_run(root, make_run_record(make_job({"name": "first"}), run_id="r-abc1"))
+        record_run(root, make_run_record(make_job({"name": "second"}), run_id="r-abd2"))
+        store.ingest()
+        assert store.run("r-abc1").name == "first"
+        assert store.run("r-abd").name == "second"
+        assert store.run("second").run_id == "r-abd2"
+        with pytest.raises(UsageError, match="2 runs") as ambiguous:
+            store.run("r-ab")
+        assert "r-abc1, r-abd2" in ambiguous.value.mend
+        with pytest.raises(UnknownRunError) as unknown:
+            store.run("secnd")
+        assert "second" in unknown.value.mend
+        for reference in ("", "%", "R-ABC1", "r-abc1\n"):
+            with pytest.raises(UnknownRunError):
+                store.run(reference)
+
+    def test_of_one_name_or_key_the_newest_is_last(self, store: ResultStore, root: Path) -> None:
+        for run_id, minute in (("r-2", 1), ("r-1", 2), ("r-3", 0)):
+            record_run(root, make_run_record(make_job(), run_id=run_id, key="k", minute=minute))
+        store.ingest()
+        expected = ["r-3", "r-2", "r-1"]
+        assert [run.run_id for run in store.by_key("k")] == expected
+        assert [run.run_id for run in store.by_name("cifar10_r20")] == expected
+        assert [run.run_id for run in store.runs()] == expected
+        assert store.run("cifar10_r20").run_id == "r-1"
+
+    def test_forget_removes_a_run_and_ingest_brings_it_back(
+        self, store: ResultStore, root: Path
+    ) -> None:
+        for run_id in ("r-1", "r-2"):
+            record_run(root, make_run_record(make_job(), run_id=run_id), top1_err=9.0)
+        store.ingest()
+        before = store.runs()
+        store.forget("r-1")
+        store.forget("r-unknown")
+        assert [run.run_id for run in store.runs()] == ["r-2"]
+        assert store.epochs("r-1") == ()
+        store.ingest()
+        assert store.runs() == before
+
+    def test_a_storage_is_remembered(self, store: ResultStore, store_url: str, root: Path) -> None:
+        record_run(root, RUN, state=None)
+        store.ingest()
+        other = ResultStore.open(store_url, runs_root=root.parent / "elsewhere")
+        for event in make_attempt_events(RunState.CANCELLED):
+            EventLog(root / "r-0001").record(event)
+        other.ingest()
+        assert other.run("r-0001").state is RunState.CANCELLED
+
+    def test_two_processes_ingest_at_once(
+        self, store: ResultStore, store_url: str, root: Path
+    ) -> None:
+        for number in range(12):
+            run = make_run_record(make_job(), run_id=f"r-{number:04d}", minute=number)
+            record_run(root, run, top1_err=9.0, num_epochs=5)
+        command = [sys.executable, "-c", _INGEST, store_url, str(root)]
+        processes = [
+            subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+            for _ in range(2)
+        ]
+        try:
+            for process in processes:
+                assert process.stdout is not None
+                assert process.stdout.readline() == b"ready\n"
+            for process in processes:
+                assert process.stdin is not None
+                process.stdin.write(b"\n")
+                process.stdin.flush()
+            answers = [process.communicate(timeout=60) for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+        assert answers == [(b"()\n", b"")] * 2
+        runs = store.runs()
+        assert [run.run_id for run in runs] == [f"r-{number:04d}" for number in range(12)]
+        assert all(len(store.epochs(run.run_id)) == 5 for run in runs)
+
+    def test_one_broken_run_does_not_hide_the_others(self, store: ResultStore, root: Path) -> None:
+        record_run(root, make_run_record(make_job(), run_id="r-good"), top1_err=9.0)
+        torn = record_run(root, make_run_record(make_job(), run_id="r-torn"), top1_err=9.0)
+        epoch = torn.folder / "epoch-00001.json"
+        epoch.write_bytes(epoch.read_bytes()[:40])
+        headless = record_run(root, make_run_record(make_job(), run_id="r-headless"))
+        (headless.folder / "run.json").unlink()
+        foreign = record_run(root, make_run_record(make_job(), run_id="r-foreign"))
+        run = json.loads((foreign.folder / "run.json").read_text())
+        run["job"]["model"]["depth"] = "deep"
+        (foreign.folder / "run.json").write_text(json.dumps(run))
+        (root / "notes.txt").write_text("not a run")
+        (root / "empty").mkdir()
+
+        warnings = store.ingest()
+        assert {run.run_id for run in store.runs()} == {"r-good", "r-torn"}
+        assert [epoch.epoch for epoch in store.epochs("r-torn")] == [2]
+        assert len(warnings) == 3
+        for folder, warning in zip(("r-foreign", "r-headless", "r-torn"), warnings, strict=True):
+            assert folder in warning
+
+    def test_a_copied_run_is_not_counted_twice(self, store: ResultStore, root: Path) -> None:
+        log = record_run(root, RUN, top1_err=8.61)
+        for name in log.names():
+            path = root / "r-0001-copy" / "events" / f"{name}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes((log.folder / f"{name}.json").read_bytes())
+        (warning,) = store.ingest()
+        assert "copy" in warning
+        assert [run.run_dir.name for run in store.runs()] == ["r-0001"]
+
+    def test_runs_may_move(self, store: ResultStore, store_url: str, root: Path) -> None:
+        record_run(root, RUN, top1_err=8.61)
+        store.ingest()
+        moved = root.rename(root.with_name("moved"))
+        other = ResultStore.open(store_url, runs_root=moved)
+        other.ingest()
+        assert [run.run_dir for run in other.runs()] == [moved / "r-0001"]
+        assert other.ingest() == ()
