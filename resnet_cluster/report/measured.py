@@ -1,0 +1,145 @@
+"""Our figures: each with its identity, and those of the same identity together in a cell."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from resnet_cluster.report.comparability import differences, trained_steps
+from resnet_cluster.report.published import TABLE_6, Published
+from resnet_cluster.report.statistics import Spread, spread
+from resnet_cluster.results import EvaluationRecord, RunSummary
+from resnet_cluster.spec import ModelSpec, recipe_hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What two figures must share to stand in one cell."""
+
+    model: ModelSpec
+    dataset_sha256: str
+    encoding: str
+    num_train_images: int
+    split: str
+    protocol: str
+    ema: bool
+    select: str
+    trained_steps: int
+    recipe_hash: str
+    """Covers the batch-normalisation group too."""
+    training_semantics: str
+    """What the same recipe meant in the version that trained it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A figure of a run, or the run alone where it has none yet."""
+
+    run: RunSummary
+    evaluation: EvaluationRecord | None
+    identity: Identity | None
+    differs: tuple[str, ...]
+    """What keeps it from the published figure; empty where they can be compared."""
+
+    @property
+    def top1_err(self) -> float | None:
+        """Error in percent."""
+        return self.evaluation.errors.top1_err if self.evaluation else None
+
+    @property
+    def published(self) -> Published | None:
+        """The paper's figure for the same; None unless the two can be compared."""
+        return None if self.differs else published_row(self.run)
+
+    @property
+    def difference(self) -> float | None:
+        """Our error less the published one, in percentage points."""
+        if self.published is None or self.top1_err is None:
+            return None
+        return _points(self.top1_err, self.published.top1_err)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """Figures of one identity, one for each seed."""
+
+    figures: tuple[Measured, ...]
+    spread: Spread
+
+    @property
+    def differs(self) -> tuple[str, ...]:
+        """What keeps it from the published figure."""
+        return self.figures[0].differs
+
+    @property
+    def difference(self) -> float | None:
+        """Ours less the published one: of means where there are several, for a best of n flatters.
+
+        A published figure without a mean stands for its own.
+        """
+        published = self.figures[0].published
+        if published is None:
+            return None
+        if self.spread.n == 1 or published.mean_top1_err is None:
+            return _points(self.spread.mean, published.top1_err)
+        return _points(self.spread.mean, published.mean_top1_err)
+
+
+def measured(runs: Iterable[RunSummary]) -> tuple[Measured, ...]:
+    """Every figure of the runs, in their order; a run without one stands for itself."""
+    return tuple(
+        _measured(run, evaluation) for run in runs for evaluation in run.evaluations or (None,)
+    )
+
+
+def cells(figures: Sequence[Measured]) -> dict[Identity, Cell]:
+    """Figures by identity. Of several with one seed the newest counts: they are not two draws."""
+    groups: dict[Identity, dict[int, Measured]] = defaultdict(dict)
+    for figure in sorted(figures, key=lambda figure: figure.run.created_at):
+        if figure.identity is not None:
+            groups[figure.identity][figure.run.job.seed] = figure
+    return {identity: _cell(tuple(by_seed.values())) for identity, by_seed in groups.items()}
+
+
+def published_row(run: RunSummary) -> Published | None:
+    """The row of Table 6 for a run's network."""
+    model = run.job.model
+    if model.family != "cifar" or model.shortcut == "none":
+        return None
+    return next((row for row in TABLE_6 if row.depth == model.depth), None)
+
+
+def _measured(run: RunSummary, evaluation: EvaluationRecord | None) -> Measured:
+    return Measured(
+        run=run,
+        evaluation=evaluation,
+        identity=_identity(run, evaluation) if evaluation else None,
+        differs=differences(run, evaluation) if evaluation else ("not evaluated",),
+    )
+
+
+def _identity(run: RunSummary, evaluation: EvaluationRecord) -> Identity:
+    return Identity(
+        model=run.job.model,
+        dataset_sha256=run.dataset.sha256,
+        encoding=run.dataset.encoding,
+        num_train_images=run.dataset.num_train_images,
+        split=evaluation.split,
+        protocol=evaluation.protocol,
+        ema=evaluation.ema,
+        select=evaluation.select,
+        trained_steps=trained_steps(run, evaluation),
+        recipe_hash=recipe_hash(run.job),
+        training_semantics=run.record.versions.get("training-semantics", ""),
+    )
+
+
+def _cell(figures: tuple[Measured, ...]) -> Cell:
+    errors = [figure.top1_err for figure in figures if figure.top1_err is not None]
+    assert len(errors) == len(figures)
+    return Cell(figures=figures, spread=spread(errors))
+
+
+def _points(ours: float, published: float | None) -> float | None:
+    return None if published is None else round(ours - published, 4)

@@ -1,0 +1,26 @@
+"""Networks by the paper's names."""
+
+from __future__ import annotations
+
+from resnet_cluster.spec import ModelSpec
+
+_USUAL_SHORTCUT = {"cifar": "A", "imagenet": "B"}
+"""The option that a name leaves out: A in section 4.2, B from 50 layers on ImageNet."""
+
+
+def model_name(model: ModelSpec) -> str:
+    """`plain-20`, `ResNet-20`, `ResNet-20 B`, `ResNet-34 A`, `ResNet-50 v1.5`."""
+    if model.shortcut == "none":
+        return f"plain-{model.depth}"
+    parts = [f"ResNet-{model.depth}"]
+    is_usual = model.shortcut == _USUAL_SHORTCUT[model.family]
+    if not is_usual or (model.family == "imagenet" and model.depth < 50):
+        parts.append(model.shortcut)
+    if model.variant != "v1":
+        parts.append(model.variant)
+    return " ".join(parts)
+
+
+def parameters_text(num_parameters: int) -> str:
+    """As Table 6 prints it: `0.27M`."""
+    return f"{num_parameters / 1e6:.2f}M"

@@ -1,0 +1,170 @@
+"""A report on a terminal: fits 80 columns, and says what differs in notes below the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from resnet_cluster.report.build import Report
+from resnet_cluster.report.escaping import plain
+from resnet_cluster.report.measured import Measured
+from resnet_cluster.report.naming import model_name
+from resnet_cluster.report.tables import Row, Table
+from resnet_cluster.report.wording import (
+    NOTHING,
+    cell_text,
+    difference_text,
+    epochs_text,
+    error_text,
+    figure_note,
+    published_text,
+    row_note,
+)
+from resnet_cluster.results import RunState
+
+_STATE_STYLES = {
+    RunState.FAILED: "red",
+    RunState.DIVERGED: "red",
+    RunState.LOST: "red",
+    RunState.RUNNING: "cyan",
+    RunState.RECOVERING: "cyan",
+}
+
+
+class _Notes:
+    """Notes below a report, each with a letter that stands in the tables for it."""
+
+    def __init__(self) -> None:
+        self.letters: dict[str, str] = {}
+
+    def mark(self, note: str) -> str:
+        """`(a)` for a note, nothing for none; equal notes share a letter."""
+        return f"({self.letters.setdefault(note, _letter(len(self.letters)))})" if note else ""
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print a report; widths and colours are the console's."""
+    notes = _Notes()
+    if report.with_runs:
+        _print_runs(report, console, notes)
+    for table in report.tables:
+        console.print(_grid_of_table(table, notes))
+        console.print()
+        for note in table.notes:
+            console.print(_hanging("", note))
+    for note, letter in notes.letters.items():
+        console.print(_hanging(f"({letter})", plain(note)))
+    for table in report.tables:
+        _print_commands(table, console)
+
+
+def _print_runs(report: Report, console: Console, notes: _Notes) -> None:
+    if not report.figures:
+        console.print("No runs yet.\n")
+        return
+    grid = _grid("Runs")
+    grid.add_column("run", overflow="fold")
+    grid.add_column("model", no_wrap=True)
+    grid.add_column("data set", overflow="fold")
+    grid.add_column("state", no_wrap=True)
+    for heading in ("epochs", "error", "diff"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    for figure in report.figures:
+        grid.add_row(*_run_cells(figure, notes))
+    console.print(grid)
+    console.print()
+
+
+def _run_cells(figure: Measured, notes: _Notes) -> Iterator[Text]:
+    run = figure.run
+    yield Text(plain(run.name))
+    yield Text(model_name(run.job.model))
+    yield Text(plain(run.dataset.name), style="dim")
+    yield Text(run.state.value, style=_STATE_STYLES.get(run.state, "dim"))
+    yield Text(epochs_text(figure))
+    yield Text(error_text(figure.top1_err), style="bold")
+    mark = notes.mark(figure_note(figure.differs)) if figure.evaluation else ""
+    yield Text(mark, style="dim") if mark else Text(difference_text(figure.difference))
+
+
+def _grid_of_table(table: Table, notes: _Notes) -> Grid:
+    grid = _grid(table.title)
+    grid.add_column("model", no_wrap=True)
+    for heading in ("layers", "params"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("published", "ours"):
+        grid.add_column(heading, no_wrap=True)
+    for heading in ("diff", "n"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    is_paper = True
+    for row in table.rows:
+        if is_paper and row.published is None and not row.is_beneath:
+            grid.add_section()
+            is_paper = False
+        grid.add_row(*_table_cells(row, notes))
+    return grid
+
+
+def _table_cells(row: Row, notes: _Notes) -> Iterator[Text]:
+    quiet = "" if row.published else "dim"
+    yield Text(f"  {row.model}" if row.is_beneath else row.model, style=quiet)
+    yield Text("" if row.layers is None else str(row.layers), style=quiet)
+    yield Text(row.num_parameters, style=quiet)
+    yield Text(published_text(row.published))
+    yield Text(_ours(row).rjust(5), style=quiet or "bold")
+    difference = row.cell.difference if row.cell else None
+    words = [difference_text(difference)] if difference is not None else []
+    yield Text(" ".join(filter(None, [*words, notes.mark(row_note(row))])), style=quiet)
+    yield Text(str(row.cell.spread.n) if row.cell else "", style=quiet)
+
+
+def _ours(row: Row) -> str:
+    if row.cell:
+        return cell_text(row.cell)
+    return NOTHING if row.command else ""
+
+
+def _print_commands(table: Table, console: Console) -> None:
+    commands = [(row.model, row.command) for row in table.rows if row.command]
+    if not commands:
+        return
+    console.print(Text(f"\nTo fill the empty cells of Table {table.number}:", style="bold"))
+    if table.preparation:
+        commands.insert(0, ("first", table.preparation))
+    width = max(len(model) for model, _ in commands)
+    for model, command in commands:
+        # Never wrapped: a command is there to be copied.
+        line = Text.assemble((f"{model.ljust(width)}  ", "dim"), command)
+        console.print(line, soft_wrap=True)
+
+
+def _hanging(mark: str, words: str) -> Grid:
+    grid = Grid.grid(padding=(0, 1))
+    if mark:
+        grid.add_column(no_wrap=True)
+    grid.add_column()
+    grid.add_row(*(Text(part, style="dim") for part in (mark, words) if part))
+    return grid
+
+
+def _grid(title: str) -> Grid:
+    return Grid(
+        title=Text(title, style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        header_style="dim",
+        padding=(0, 1),
+        collapse_padding=True,
+        pad_edge=False,
+    )
+
+
+def _letter(number: int) -> str:
+    """a, b, ... z, a1, b1, ..."""
+    rounds, place = divmod(number, 26)
+    return "abcdefghijklmnopqrstuvwxyz"[place] + (str(rounds) if rounds else "")

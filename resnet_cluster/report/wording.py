@@ -1,0 +1,67 @@
+"""Figures as texts, the same in every format that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from resnet_cluster.report.measured import Cell, Measured
+from resnet_cluster.report.published import Published
+from resnet_cluster.report.tables import Row
+
+NOTHING = "\N{EN DASH}"
+
+
+def error_text(error: float | None) -> str:
+    """`8.61`."""
+    return NOTHING if error is None else f"{error:.2f}"
+
+
+def difference_text(points: float | None) -> str:
+    """`-0.14`, `+0.39`."""
+    # Adding zero takes the sign off a zero.
+    return NOTHING if points is None else f"{round(points, 2) + 0.0:+.2f}"
+
+
+def published_text(published: Published | None) -> str:
+    """`6.43 (6.61±0.16)`."""
+    if published is None:
+        return ""
+    return _best_and_mean(published.top1_err, published.mean_top1_err, published.std_top1_err)
+
+
+def cell_text(cell: Cell | None) -> str:
+    """`8.61 (8.75±0.12)`; without the mean for a single seed."""
+    if cell is None:
+        return NOTHING
+    several = cell.spread.n > 1
+    return _best_and_mean(cell.spread.best, cell.spread.mean if several else None, cell.spread.std)
+
+
+def epochs_text(figure: Measured) -> str:
+    """Epochs done of those planned: `2/164`."""
+    run = figure.run
+    return f"{run.epochs_done}/{-(-run.record.num_steps // run.record.steps_per_epoch)}"
+
+
+def differs_text(differs: Iterable[str]) -> str:
+    """`2 of 164 epochs; JPEG copy`."""
+    return "; ".join(differs)
+
+
+def row_note(row: Row) -> str:
+    """What is to be said of our figure in a row of a table; empty where that is nothing."""
+    if row.apart:
+        return f"kept apart from the figure above: {differs_text(row.apart)}"
+    return figure_note(row.cell.differs) if row.cell else ""
+
+
+def figure_note(differs: Iterable[str]) -> str:
+    """`not compared: 2 of 164 epochs; JPEG copy`; empty where nothing differs."""
+    words = differs_text(differs)
+    return f"not compared: {words}" if words else ""
+
+
+def _best_and_mean(best: float | None, mean: float | None, std: float | None) -> str:
+    if mean is None or std is None:
+        return error_text(best)
+    return f"{error_text(best)} ({mean:.2f}±{std:.2f})"
