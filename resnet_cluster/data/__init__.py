@@ -1,0 +1,102 @@
+"""Images to batches: sources, preparation, manifests, splits, order, loaders, augmentation.
+
+Names are imported when they are first used: a command that only asks for a manifest imports
+neither torch nor ffcv.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resnet_cluster.data.augment import Normalize, PadCropFlip
+    from resnet_cluster.data.beton import read_labels
+    from resnet_cluster.data.check import check_dataset
+    from resnet_cluster.data.loader import Batch, BatchIterator, EvalLoader, TrainLoader
+    from resnet_cluster.data.manifest import (
+        KNOWN_SOURCES,
+        Manifest,
+        SplitName,
+        check_name,
+        list_datasets,
+        load_manifest,
+    )
+    from resnet_cluster.data.opening import open_source
+    from resnet_cluster.data.order import (
+        count_micro_batches,
+        epoch_order,
+        rank_batches,
+        rank_micro_batches,
+        steps_per_epoch,
+    )
+    from resnet_cluster.data.preparation import Prepared, prepare
+    from resnet_cluster.data.request import PreparationPlan, Progress
+    from resnet_cluster.data.splits import split_holdout
+    from resnet_cluster.data.statistics import PixelStatistics, training_mean
+
+_MODULES = {
+    "augment": ("Normalize", "PadCropFlip"),
+    "beton": ("read_labels",),
+    "check": ("check_dataset",),
+    "loader": ("Batch", "BatchIterator", "EvalLoader", "TrainLoader"),
+    "manifest": (
+        "KNOWN_SOURCES",
+        "Manifest",
+        "SplitName",
+        "check_name",
+        "list_datasets",
+        "load_manifest",
+    ),
+    "opening": ("open_source",),
+    "order": (
+        "count_micro_batches",
+        "epoch_order",
+        "rank_batches",
+        "rank_micro_batches",
+        "steps_per_epoch",
+    ),
+    "preparation": ("Prepared", "prepare"),
+    "request": ("PreparationPlan", "Progress"),
+    "splits": ("split_holdout",),
+    "statistics": ("PixelStatistics", "training_mean"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "KNOWN_SOURCES",
+    "Batch",
+    "BatchIterator",
+    "EvalLoader",
+    "Manifest",
+    "Normalize",
+    "PadCropFlip",
+    "PixelStatistics",
+    "PreparationPlan",
+    "Prepared",
+    "Progress",
+    "SplitName",
+    "TrainLoader",
+    "check_dataset",
+    "check_name",
+    "count_micro_batches",
+    "epoch_order",
+    "list_datasets",
+    "load_manifest",
+    "open_source",
+    "prepare",
+    "rank_batches",
+    "rank_micro_batches",
+    "read_labels",
+    "split_holdout",
+    "steps_per_epoch",
+    "training_mean",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

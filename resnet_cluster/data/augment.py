@@ -1,0 +1,117 @@
+"""Normalisation and augmentation in torch, on the batch's own device (section 4.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+_UINT64 = np.uint64
+
+
+class Normalize:
+    """uint8 pixels to float32: the mean subtracted, and divided by the deviation if there is one.
+
+    Args:
+        mean: in grey levels (0 to 255), per pixel [side, side, 3] or per channel [3].
+        std: per channel [3], or None: the paper subtracts the per-pixel mean and does not divide.
+        device: where batches are.
+        channels_last: the memory format of the result.
+    """
+
+    def __init__(
+        self,
+        mean: NDArray[np.floating],
+        std: NDArray[np.floating] | None = None,
+        *,
+        device: torch.device | str = "cpu",
+        channels_last: bool = False,
+    ) -> None:
+        self._mean = _as_chw(mean).to(device)
+        self._std = None if std is None else _as_chw(std).to(device)
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 [n, 3, side, side] to float32 of the same shape."""
+        pixels = images.to(torch.float32, memory_format=self._format).sub_(self._mean)
+        return pixels if self._std is None else pixels.div_(self._std)
+
+
+class PadCropFlip:
+    """Zeros around each image, a random crop of its original size, a random mirror image.
+
+    Apply it after normalisation, so that the padding is the mean. A sample's offsets and its
+    flip are a pure function of (seed, epoch, sample id): no thread, worker or batch boundary
+    can change them. The function is SplitMix64 (Steele, Lea and Flood 2014), a counter-based
+    hash, chained over the three and evaluated for all samples of a batch at once.
+
+    Args:
+        pad: pixels of zeros on each side; the paper pads 4.
+        flip: whether an image is mirrored with probability one half.
+        seed: of the run.
+    """
+
+    def __init__(self, pad: int, flip: bool, seed: int) -> None:
+        assert pad >= 0
+        self._pad, self._flip, self._seed = pad, flip, seed
+
+    def __call__(
+        self, images: torch.Tensor, sample_ids: NDArray[np.int64], epoch: int
+    ) -> torch.Tensor:
+        """Float [n, c, h, w], crop and flip of each sample; the memory format is kept."""
+        num_images, channels, height, width = images.shape
+        top, left, mirrored = (
+            torch.from_numpy(drawn).to(images.device)[:, None]
+            for drawn in self.draw(sample_ids, epoch)
+        )
+        padded = torch.nn.functional.pad(images, (self._pad,) * 4).permute(0, 2, 3, 1)
+        sample = torch.arange(num_images, device=images.device)[:, None]
+        row = top + torch.arange(height, device=images.device)
+        column = torch.arange(width, device=images.device)
+        column = left + torch.where(mirrored, column.flip(0), column)
+        line = sample * padded.shape[1] + row
+        pixel = line[:, :, None] * padded.shape[2] + column[:, None, :]
+        cropped = padded.reshape(-1, channels).index_select(0, pixel.view(-1))
+        return (
+            cropped.view(num_images, height, width, channels)
+            .permute(0, 3, 1, 2)
+            .contiguous(memory_format=_memory_format(images))
+        )
+
+    def draw(
+        self, sample_ids: NDArray[np.int64], epoch: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+        """Top and left of each crop in the padded image (0 to 2 * pad), and whether it flips."""
+        key = split_mix(np.array([self._seed], _UINT64))
+        key = split_mix(key + np.array([epoch], _UINT64))
+        bits = split_mix(key + sample_ids.astype(_UINT64))
+        num_offsets = _UINT64(2 * self._pad + 1)
+        top = _below(num_offsets, bits >> _UINT64(32))
+        left = _below(num_offsets, bits & _UINT64(0xFFFFFFFF))
+        mirrored = split_mix(bits) >> _UINT64(63) == 1
+        return top, left, mirrored & self._flip
+
+
+def split_mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The output of SplitMix64 for each 64-bit state."""
+    mixed = state + _UINT64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> _UINT64(30))) * _UINT64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> _UINT64(27))) * _UINT64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> _UINT64(31))
+
+
+def _below(bound: np.uint64, bits: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """32 random bits as a number in [0, bound), by multiplication: no division, no rejection."""
+    return ((bits * bound) >> _UINT64(32)).astype(np.int64)
+
+
+def _as_chw(values: NDArray[np.floating]) -> torch.Tensor:
+    height_width_channels = np.array(values, np.float32, ndmin=3)
+    assert height_width_channels.shape[2] == 3
+    return torch.from_numpy(height_width_channels).permute(2, 0, 1).contiguous()
+
+
+def _memory_format(images: torch.Tensor) -> torch.memory_format:
+    if images.is_contiguous():
+        return torch.contiguous_format
+    return torch.channels_last

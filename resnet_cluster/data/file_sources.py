@@ -1,0 +1,200 @@
+"""Trees of image files: in a folder, or in a tar archive."""
+
+from __future__ import annotations
+
+import contextlib
+import lzma
+import os
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from resnet_cluster.data.sources import (
+    Example,
+    Source,
+    Tick,
+    check_image_bytes,
+    check_length,
+    file_sha256,
+    names_and_sizes_sha256,
+    tree_splits,
+)
+from resnet_cluster.data.tree import arrange, is_image
+from resnet_cluster.errors import IntegrityError
+
+MAX_DEPTH = 8
+_BLOCK = 1 << 20
+_COMPRESSED = (b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh")
+_DAMAGE = (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, UnicodeError)
+
+
+class FolderSource(Source):
+    """A tree of image files. Links are followed; sockets, pipes and devices are not read.
+
+    Raises:
+        UsageError: the folder is no such tree.
+        IntegrityError: a file or folder in it cannot be read.
+    """
+
+    kind = "folder"
+
+    def __init__(self, folder: Path, tick: Tick) -> None:
+        super().__init__()
+        self.description = str(folder)
+        self._folder = folder
+        sizes = file_sizes(folder, tick)
+        self.sha256 = names_and_sizes_sha256(sizes)
+        tree = arrange(sizes, self.description)
+        self.classes, self.num_ignored = tree.classes, tree.num_ignored
+        self.splits = tree_splits(tree, f"{folder}/", {name: name for name in sizes})
+
+    def read(self, example: Example) -> bytes:
+        path = self._folder / str(example.place)
+        try:
+            check_image_bytes(path.stat().st_size, example.name)
+            return path.read_bytes()
+        except OSError as error:
+            raise IntegrityError(f"{example.name}: {error.strerror}") from error
+
+
+def file_sizes(folder: Path, tick: Tick) -> dict[str, int]:
+    """Relative name and size of every regular file of a folder, sorted by name.
+
+    Raises:
+        IntegrityError: a file or folder in it cannot be read, or folders nest without end.
+    """
+    sizes: dict[str, int] = {}
+    try:
+        for entry in _entries(folder, MAX_DEPTH):
+            sizes[os.path.relpath(entry.path, folder)] = entry.stat().st_size
+            tick("listing files", len(sizes), 0)
+    except OSError as error:
+        raise IntegrityError(f"{error.filename}: {error.strerror}") from error
+    return dict(sorted(sizes.items()))
+
+
+def _entries(folder: Path | str, depth: int) -> Iterator[os.DirEntry[str]]:
+    if depth == 0:
+        raise IntegrityError(
+            f"{folder}: folders nest more than {MAX_DEPTH} deep",
+            mend="look for a link to a folder above it, or point deeper into the tree",
+        )
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _entries(entry.path, depth - 1)
+            elif entry.is_file():
+                yield entry
+
+
+class TarSource(Source):
+    """A tar archive of a tree of image files, compressed or not.
+
+    Nothing is extracted: names are labels and never paths; links and devices are ignored. A
+    compressed archive cannot be read in the order of its classes, so its images are first
+    spooled into one unnamed file in `scratch`, which vanishes with the process.
+
+    Raises:
+        IntegrityError: the archive is damaged or truncated.
+        UsageError: it holds no such tree.
+        OSError: the disk is full.
+    """
+
+    kind = "tar"
+
+    def __init__(self, archive: Path, scratch: Path, tick: Tick) -> None:
+        super().__init__()
+        self.description = str(archive)
+        self.sha256 = file_sha256(archive, tick, "hashing the archive")
+        places: dict[str, tuple[int, int]] = {}
+        with contextlib.ExitStack() as files:
+            spool: BinaryIO | None = None
+            if is_compressed(archive):
+                spool = files.enter_context(tempfile.TemporaryFile(dir=scratch))
+            self._file = spool or files.enter_context(archive.open("rb"))
+            with _damage_named(archive):
+                for name, place in _members(archive, spool, tick):
+                    if place is None:
+                        self.num_ignored += 1
+                    else:
+                        places[name] = place
+            tree = arrange(places, self.description)
+            self._files.push(files.pop_all())
+        self.classes = tree.classes
+        self.splits = tree_splits(tree, f"{archive.name}:", places)
+
+    def read(self, example: Example) -> bytes:
+        assert isinstance(example.place, tuple)
+        offset, num_bytes = example.place
+        self._file.seek(offset)
+        return check_length(self._file.read(num_bytes), num_bytes, example.name)
+
+
+def is_compressed(archive: Path) -> bool:
+    """Whether a tar archive is compressed, by its first bytes."""
+    with archive.open("rb") as file:
+        return file.read(6).startswith(_COMPRESSED)
+
+
+def _members(
+    archive: Path, spool: BinaryIO | None, tick: Tick
+) -> Iterator[tuple[str, tuple[int, int] | None]]:
+    """Each member's name and, of an image, its (offset, size) in the archive or the spool."""
+    num_bytes = archive.stat().st_size
+    with archive.open("rb") as raw, tarfile.open(fileobj=raw, mode="r:*") as tar:
+        while (member := tar.next()) is not None:
+            # tarfile keeps every member it has seen: a gigabyte for a million images.
+            tar.members.clear()  # type: ignore[attr-defined]
+            tick("reading the archive", raw.tell(), num_bytes)
+            if not member.isreg() or member.issparse() or not is_image(member.name):
+                if not member.isdir():
+                    yield member.name, None
+                continue
+            check_image_bytes(member.size, f"{archive.name}:{member.name}")
+            if spool is None:
+                yield member.name, (member.offset_data, member.size)
+            else:
+                yield member.name, _spooled(tar, member, spool)
+        _check_end(tar, raw, archive, is_plain=spool is None)
+
+
+def _spooled(tar: tarfile.TarFile, member: tarfile.TarInfo, spool: BinaryIO) -> tuple[int, int]:
+    offset = spool.tell()
+    content = tar.extractfile(member)
+    assert content is not None
+    shutil.copyfileobj(content, spool)
+    return offset, member.size
+
+
+def _check_end(tar: tarfile.TarFile, raw: BinaryIO, archive: Path, *, is_plain: bool) -> None:
+    """tarfile takes an archive that was cut between two members, or in a checksum, for whole."""
+    if not is_plain:
+        assert tar.fileobj is not None
+        while tar.fileobj.read(_BLOCK):
+            pass
+        return
+    raw.seek(tar.offset)
+    if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise _damaged(archive, "its end mark is missing")
+
+
+@contextlib.contextmanager
+def _damage_named(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGE as error:
+        raise _damaged(archive, str(error)) from error
+    except OSError as error:
+        if error.errno is not None:  # the disk's own; a decompressor's has no number
+            raise
+        raise _damaged(archive, str(error)) from error
+
+
+def _damaged(archive: Path, what: str) -> IntegrityError:
+    return IntegrityError(
+        f"{archive}: is damaged or truncated ({what})", mend="fetch or make the archive again"
+    )

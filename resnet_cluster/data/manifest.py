@@ -1,0 +1,259 @@
+"""What a prepared data set is: `manifest.json` beside its betons."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from resnet_cluster.errors import IntegrityError, PreflightError, UsageError
+from resnet_cluster.files import sha256_of, write_whole
+from resnet_cluster.home import data_root
+
+SCHEMA_VERSION: Literal[1] = 1
+MANIFEST_NAME = "manifest.json"
+MEAN_NAME = "mean.npy"
+MAX_MANIFEST_BYTES = 16 << 20
+KNOWN_SOURCES = ("digits", "cifar10", "cifar100", "fashion_mnist")
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+SourceKind = Literal["folder", "tar", "idx", "digits", "cifar10", "cifar100", "fashion_mnist"]
+SplitName = Literal["train", "test"]
+SPLIT_NAMES: tuple[SplitName, ...] = ("train", "test")
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Triple = Annotated[tuple[float, float, float], Field(strict=False)]
+Counts = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False)]
+Names = Annotated[tuple[str, ...], Field(strict=False, min_length=2)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class SourceRecord(_Record):
+    """Where the images came from."""
+
+    kind: SourceKind
+    description: str
+    """What was given to `data prepare`, with a path made absolute."""
+    sha256: Sha256
+    """Of the archive, of the sorted list of file names and sizes, or of the pixels."""
+
+
+class SplitRecord(_Record):
+    """One beton."""
+
+    num_images: Annotated[int, Field(ge=1)]
+    class_counts: Counts
+    """Images of each class, in the order of the classes."""
+    num_bytes: Annotated[int, Field(ge=1)]
+    sha256: Sha256
+
+
+class ManifestFields(_Record):
+    """Everything a manifest states; see `Manifest`."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str
+    source: SourceRecord
+    encoding: str
+    """What the originals were (`jpeg`, `png`, `idx`, `digits`, ...): a figure from a JPEG copy of a
+    data set is another figure than one from its original pixels."""
+    mode: Literal["raw"] = "raw"
+    image_size: Annotated[int, Field(ge=1)]
+    """Height and width of every image."""
+    requested_size: int | None
+    """The size asked for by `--size`, if any."""
+    classes: Names
+    train: SplitRecord
+    test: SplitRecord
+    test_split: Literal["source", "holdout"]
+    """Whether the source had a test split, or 20 % of it were held out by class and seed."""
+    seed: Annotated[int, Field(ge=0)]
+    channel_mean: Triple
+    """Of the training split, red, green and blue, 0 to 255."""
+    channel_std: Triple
+    mean_sha256: Sha256
+    """Of `mean.npy`: float32 [side, side, 3], the training split's mean image."""
+    ffcv_version: str
+    """The version whose loader the betons were written for."""
+
+
+class Manifest(ManifestFields):
+    """A prepared data set.
+
+    `checksum` covers every other field, so that an edited manifest is told from a damaged one.
+    """
+
+    checksum: Sha256
+    _folder: Path = PrivateAttr(default=Path())
+
+    @property
+    def folder(self) -> Path:
+        """The folder this manifest was read from."""
+        return self._folder
+
+    @property
+    def sha256(self) -> str:
+        """The data set's identity: its pixels, labels and classes, not its name or its source."""
+        return _digest([self.train.sha256, self.test.sha256, list(self.classes)])
+
+    def beton(self, split: SplitName) -> Path:
+        """The file of a split."""
+        return self._folder / f"{split}.beton"
+
+    def split(self, split: SplitName) -> SplitRecord:
+        """What is recorded about a split."""
+        return self.train if split == "train" else self.test
+
+    def pixel_mean(self) -> NDArray[np.float32]:
+        """The mean image of the whole training split: float32 [side, side, 3], 0 to 255.
+
+        Raises:
+            IntegrityError: `mean.npy` is missing or not the one that was written.
+        """
+        path = self._folder / MEAN_NAME
+        try:
+            if sha256_of(path) != self.mean_sha256:
+                raise IntegrityError(f"{path}: was changed", mend=prepare_again(self))
+            mean: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        except OSError as error:
+            raise IntegrityError(f"{path}: {error.strerror}", mend=prepare_again(self)) from error
+        return mean
+
+    @classmethod
+    def sealed(cls, fields: ManifestFields) -> Self:
+        """A manifest of `fields` with its checksum."""
+        content = fields.model_dump(mode="json")
+        return cls.model_validate_json(json.dumps({**content, "checksum": _digest(content)}))
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write `manifest.json` into `folder`."""
+    content = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    write_whole(folder / MANIFEST_NAME, (content + "\n").encode())
+
+
+def load_manifest(name_or_folder: str) -> Manifest:
+    """The manifest of a prepared data set, by the name jobs use or by its folder.
+
+    Raises:
+        UsageError: neither a name nor a folder.
+        PreflightError: no such data set is prepared; the mend is the line that prepares it.
+        IntegrityError: the manifest cannot be read, is of another schema, or was edited.
+    """
+    if NAME_PATTERN.fullmatch(name_or_folder):
+        if (folder := data_root() / name_or_folder).exists():
+            return read_manifest(folder)
+        if not (Path(name_or_folder) / MANIFEST_NAME).is_file():
+            raise PreflightError(
+                f"no data set named {name_or_folder!r} is prepared in {data_root()}",
+                mend=prepare_command(name_or_folder),
+            )
+    elif not Path(name_or_folder).is_dir():
+        if "/" in name_or_folder:
+            raise PreflightError(
+                f"{name_or_folder}: there is no such folder", mend="resnet-cluster data list"
+            )
+        check_name(name_or_folder)
+    return read_manifest(Path(name_or_folder).absolute())
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest in `folder`.
+
+    Raises:
+        IntegrityError: it cannot be read, is of another schema, or was edited.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise IntegrityError(f"{path}: is too large to be a manifest", mend=_PREPARE_AGAIN)
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise IntegrityError(f"{path}: is not a manifest", mend=_PREPARE_AGAIN)
+        _check_schema(content, path)
+        manifest = Manifest.model_validate_json(json.dumps(content))
+    except OSError as error:
+        raise IntegrityError(f"{path}: {error.strerror}", mend=_PREPARE_AGAIN) from error
+    except (ValueError, RecursionError) as error:
+        where = _first_error(error) if isinstance(error, ValidationError) else "not JSON"
+        raise IntegrityError(f"{path}: is damaged ({where})", mend=_PREPARE_AGAIN) from error
+    if _digest({k: v for k, v in content.items() if k != "checksum"}) != manifest.checksum:
+        raise IntegrityError(
+            f"{path}: was edited after it was written: its checksum does not match",
+            mend=_PREPARE_AGAIN,
+        )
+    manifest._folder = folder
+    return manifest
+
+
+def list_datasets() -> tuple[list[Manifest], list[IntegrityError]]:
+    """Every data set under the data folder, by name, and what is wrong with the broken ones."""
+    manifests, broken = [], []
+    root = data_root()
+    folders = sorted(root.iterdir()) if root.is_dir() else []
+    for folder in folders:
+        if not NAME_PATTERN.fullmatch(folder.name):
+            continue
+        try:
+            manifests.append(read_manifest(folder))
+        except IntegrityError as error:
+            broken.append(error)
+    return manifests, broken
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless `name` can name a data set."""
+    if not NAME_PATTERN.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot name a data set",
+            mend="use 1 to 63 of a-z, 0-9, _ and -, beginning with a letter or digit",
+        )
+
+
+def prepare_command(name: str) -> str:
+    """The command that prepares the data set `name`."""
+    source = name if name in KNOWN_SOURCES else "FOLDER_OR_TAR"
+    return f"resnet-cluster data prepare {source} --as {name}"
+
+
+def prepare_again(manifest: Manifest) -> str:
+    """The mend for a data set whose files are no longer what was prepared."""
+    source = shlex.quote(manifest.source.description)
+    size = f" --size {manifest.requested_size}" if manifest.requested_size else ""
+    return (
+        f"remove {manifest.folder} and run `resnet-cluster data prepare {source} "
+        f"--as {manifest.name}{size}`"
+    )
+
+
+_PREPARE_AGAIN = (
+    "remove the data set's folder and prepare it again with `resnet-cluster data prepare`"
+)
+
+
+def _check_schema(content: dict[str, object], path: Path) -> None:
+    if content.get("schema_version") != SCHEMA_VERSION:
+        raise IntegrityError(
+            f"{path}: has schema_version {content.get('schema_version')!r}, "
+            f"and {SCHEMA_VERSION} is known",
+            mend="update resnet-cluster, or prepare the data set again under another name",
+        )
+
+
+def _first_error(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _digest(content: object) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,184 @@
+"""FFCV's loader, kept on the narrow path where it can be relied on.
+
+ffcv 1.0.2 is frozen upstream, so it is guarded from outside, by subclasses. What they change:
+a failure in the loading thread is raised where batches are consumed (upstream waits for ever);
+every wait has a deadline; an epoch cut short leaves no thread; torch's thread count is left
+alone; and raw images are gathered by numpy, so nothing is compiled. Upstream compiles for
+several seconds for each loader, and for six to ten while it is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from resnet_cluster.data.beton import BetonIndex
+from resnet_cluster.errors import IntegrityError
+
+JOIN_DEADLINE_S = 10.0
+Batches = Generator[tuple[torch.Tensor, torch.Tensor], None, None]
+
+
+@contextlib.contextmanager
+def _interpreted() -> Iterator[None]:
+    """numba's decorators return the plain function, and torch's threads stay as they are."""
+    config: Any = numba.config
+    disabled, num_threads = config.DISABLE_JIT, torch.get_num_threads()
+    config.DISABLE_JIT = True
+    try:
+        yield
+    finally:
+        config.DISABLE_JIT = disabled
+        torch.set_num_threads(num_threads)
+
+
+with _interpreted():  # ffcv fills a compiled dictionary and sets torch's threads when imported
+    from ffcv.fields.basics import IntDecoder
+    from ffcv.fields.rgb_image import SimpleRGBImageDecoder
+    from ffcv.loader import Loader
+    from ffcv.loader.epoch_iterator import EpochIterator
+    from ffcv.transforms import ToTensor
+
+
+class RawBetonReader:
+    """Reads batches of a raw beton in the orders it is given; one epoch at a time.
+
+    Args:
+        index: the beton's tables.
+        batch_size: images a batch; the last one of an order may be smaller.
+        deadline_s: seconds that a batch may take.
+    """
+
+    def __init__(self, index: BetonIndex, *, batch_size: int, deadline_s: float) -> None:
+        self.index = index
+        self.deadline_s = deadline_s
+        with _interpreted():
+            self._loader = Loader(
+                str(index.path),
+                batch_size,
+                num_workers=1,
+                pipelines={
+                    "image": [_RawImageDecoder(index), ToTensor()],
+                    "label": [_LabelDecoder(), ToTensor()],
+                },
+                drop_last=False,
+            )
+        self._epoch: _Epoch | None = None
+
+    def read(self, order: NDArray[np.int64]) -> Batches:
+        """Batches in `order`: uint8 [b, side, side, 3] and int64 [b].
+
+        They are views of buffers that the next batch may overwrite.
+
+        Raises:
+            IntegrityError: a batch could not be read, or was not there in time.
+        """
+        self.close()
+        self._epoch = epoch = _Epoch(self._loader, order)
+        try:
+            for _ in range(-(-len(order) // self._loader.batch_size)):
+                assert epoch is self._epoch, "another epoch of this reader was begun meanwhile"
+                yield self._next_batch(epoch)
+        finally:
+            if epoch is self._epoch:
+                self.close()
+
+    def close(self) -> None:
+        """End the epoch that is under way, and its thread with it."""
+        if self._epoch is not None:
+            self._epoch.close()
+            self._epoch = None
+
+    def _next_batch(self, epoch: _Epoch) -> tuple[torch.Tensor, torch.Tensor]:
+        try:
+            batch = epoch.output_queue.get(timeout=self.deadline_s)
+        except queue.Empty:
+            raise IntegrityError(
+                f"{self.index.path}: no batch within {self.deadline_s:g} s",
+                mend="check that the disk holding it answers, then resume the run",
+            ) from None
+        if batch is None:
+            raise IntegrityError(
+                f"{self.index.path}: reading a batch failed: {epoch.error!r}",
+                mend="run `resnet-cluster data verify` on the data set",
+            ) from epoch.error
+        _, (images, labels) = batch
+        return images, labels[:, 0]
+
+
+class _Epoch(EpochIterator):  # type: ignore[misc]
+    """Upstream's loading thread, which here always ends, and hands over what went wrong."""
+
+    error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            for batch_id, batch_indices in enumerate(self.iter_ixes):
+                # Two buffers more than the queue is long: one being filled, one being consumed.
+                slot = batch_id % (self.loader.batches_ahead + 2)
+                batch = self.run_pipeline(batch_id, batch_indices, slot, None)
+                if not self._offer((slot, batch)):
+                    return
+        except BaseException as error:
+            self.error = error
+            self._offer(None)
+
+    def _offer(self, item: object) -> bool:
+        while not self.terminate_event.is_set():
+            with contextlib.suppress(queue.Full):
+                self.output_queue.put(item, timeout=0.5)
+                return True
+        return False
+
+    def close(self) -> None:
+        self.terminate_event.set()
+        deadline = time.monotonic() + JOIN_DEADLINE_S
+        while self.is_alive() and time.monotonic() < deadline:
+            with contextlib.suppress(queue.Empty):  # a full queue would hold the thread
+                self.output_queue.get_nowait()
+            self.join(timeout=0.01)
+        super().close()
+
+
+class _RawImageDecoder(SimpleRGBImageDecoder):  # type: ignore[misc]
+    """Copies raw images of one size into the batch's buffer, by one gather of numpy's."""
+
+    def __init__(self, index: BetonIndex) -> None:
+        super().__init__()
+        self.index = index
+
+    def generate_code(self) -> Callable[..., NDArray[np.uint8]]:
+        images, pointers = self.index.images(), self.index.pointers
+
+        def decode(
+            batch_indices: NDArray[np.int64], destination: NDArray[np.uint8], *_: Any
+        ) -> NDArray[np.uint8]:
+            gathered = images[pointers[batch_indices]]
+            destination[:] = gathered.view(np.uint8).reshape(destination.shape)
+            return destination
+
+        return decode
+
+
+class _LabelDecoder(IntDecoder):  # type: ignore[misc]
+    """Upstream's decoder of integers, without its loop over samples."""
+
+    def generate_code(self) -> Callable[..., NDArray[np.int64]]:
+        def decode(
+            batch_indices: NDArray[np.int64],
+            destination: NDArray[np.int64],
+            metadata: NDArray[np.int64],
+            _: Any,
+        ) -> NDArray[np.int64]:
+            destination[:, 0] = metadata[batch_indices]
+            return destination
+
+        return decode
