@@ -1,0 +1,8 @@
+"""Protocols: from a network and a split to published errors."""
+
+from __future__ import annotations
+
+from resnet_cluster.evaluation.score import Score, Tally, Totals, totals_of
+from resnet_cluster.evaluation.single import evaluate_single
+
+__all__ = ["Score", "Tally", "Totals", "evaluate_single", "totals_of"]
