@@ -1,0 +1,53 @@
+"""The command line: parse, call, print. Each group of verbs has its file."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import traceback
+
+from resnet_cluster.errors import ResnetClusterError
+
+
+def main() -> None:
+    """Run the command line; every failure is one message and an exit code."""
+    debug = _take_debug_flag()
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a sign gets another, and no traceback.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    # Typer is quick to import, but its commands are declared in several files.
+    from resnet_cluster.cli.app import app
+
+    try:
+        app()
+    except ResnetClusterError as error:
+        _fail(error.message, error.mend, error.exit_code, debug=debug)
+    except KeyboardInterrupt:
+        _fail("interrupted", "", 128 + signal.SIGINT, debug=debug)
+    except BrokenPipeError:
+        # Whoever read the output has left; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception as error:
+        text = f"a fault of resnet-cluster: {type(error).__name__}: {error}"
+        _fail(text, "run it again with --debug and report what it prints", 1, debug=debug)
+
+
+def _take_debug_flag() -> bool:
+    """`--debug` holds wherever it stands; the commands need not know it."""
+    if "--debug" in sys.argv[1:]:
+        sys.argv.remove("--debug")
+        return True
+    return os.environ.get("RESNET_CLUSTER_DEBUG", "") not in ("", "0")
+
+
+def _fail(message: str, mend: str, exit_code: int, *, debug: bool) -> None:
+    from resnet_cluster.cli.output import note
+
+    if debug:
+        traceback.print_exc()
+    note(f"error: {message}" + (f"\n  mend: {mend}" if mend else ""))
+    sys.exit(exit_code)

@@ -1,0 +1,203 @@
+"""What a user sees while something takes time: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from resnet_cluster.cli.output import Output, console, print_json, printable
+from resnet_cluster.results import (
+    AnyRecord,
+    AttemptEnded,
+    AttemptStarted,
+    AttemptTraining,
+    EpochRecord,
+    EvaluationRecord,
+    Record,
+)
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from rich.console import Console
+
+    from resnet_cluster.data import Progress as PreparationProgress
+    from resnet_cluster.training import Progress
+
+PLAIN_LINE_EVERY_S = 10.0
+
+
+class Display(Protocol):
+    """Shows a training: its progress, its events, and a sentence now and then."""
+
+    def tell(self, news: Progress | AnyRecord | str) -> None:
+        """Show what has happened."""
+
+
+@contextlib.contextmanager
+def training_display(
+    output: Output, *, out: TextIO | None = None, err: TextIO | None = None
+) -> Iterator[Display]:
+    """A display for a training: JSON lines, a live line on a terminal, or plain lines.
+
+    Args:
+        output: kind of output.
+        out: where programs read; stdout by default.
+        err: where people read; stderr by default.
+    """
+    if output is Output.json:
+        yield _JsonLines(out or sys.stdout)
+        return
+    target = console(err or sys.stderr)
+    if not target.is_terminal:
+        yield _PlainLines(target)
+        return
+    live = _LiveLine(target)
+    with live.bar:
+        yield live
+
+
+def describe(record: AnyRecord) -> str:
+    """An event on one line; empty for one that people need not see."""
+    match record:
+        case AttemptStarted(attempt=attempt):
+            return f"attempt {attempt} begins" if attempt > 1 else ""
+        case AttemptTraining():
+            since = f" from step {record.first_step:,}" if record.first_step else ""
+            workers = "1 worker" if record.world_size == 1 else f"{record.world_size} workers"
+            return f"training{since} on {workers}, {record.device}"
+        case EpochRecord():
+            return _describe_epoch(record)
+        case EvaluationRecord():
+            errors = record.errors
+            top5 = "" if errors.top5_err is None else f", top-5 {errors.top5_err:.2f} %"
+            return (
+                f"{record.split} error, {record.protocol} view: {errors.top1_err:.2f} %{top5} "
+                f"({errors.num_images:,} images)"
+            )
+        case AttemptEnded():
+            return record.state + (f": {record.message}" if record.message else "")
+        case _:
+            return ""
+
+
+def _describe_epoch(record: EpochRecord) -> str:
+    parts = [
+        f"epoch {record.epoch:>3}",
+        f"step {record.step:>6,}",
+        f"loss {record.train.loss:.4f}",
+        f"train {record.train.top1_err:5.2f} %",
+    ]
+    if record.holdout:
+        parts.append(f"hold-out {record.holdout.top1_err:5.2f} %")
+    if record.observed_test:
+        parts.append(f"test {record.observed_test.top1_err:5.2f} % (observed)")
+    parts += [f"lr {record.lr:g}", f"{record.images_per_second:,.0f} img/s"]
+    return "  ".join(parts)
+
+
+class _JsonLines:
+    """An object a line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def tell(self, news: Progress | AnyRecord | str) -> None:
+        if isinstance(news, Record):
+            print_json(news.model_dump(mode="json"), stream=self._stream)
+
+
+class _PlainLines:
+    """A line for each event, and one for a progress now and then."""
+
+    def __init__(self, target: Console) -> None:
+        self._console = target
+        self._last = time.monotonic()
+
+    def tell(self, news: Progress | AnyRecord | str) -> None:
+        if isinstance(news, str):
+            text = news
+        elif isinstance(news, Record):
+            text = describe(news)
+        elif time.monotonic() - self._last < PLAIN_LINE_EVERY_S:
+            return
+        else:
+            text = _describe_progress(news)
+        if text:
+            self._last = time.monotonic()
+            self._console.print(printable(text), soft_wrap=True)
+
+
+class _LiveLine:
+    """A line that is drawn again and again, under the lines of the events."""
+
+    def __init__(self, target: Console) -> None:
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+        self._console = target
+        self.bar = Progress(
+            SpinnerColumn(),
+            BarColumn(bar_width=24),
+            TextColumn("{task.description}", markup=False),
+            console=target,
+            transient=True,
+        )
+        self._task = self.bar.add_task("starting Ray and its workers", total=None)
+
+    def tell(self, news: Progress | AnyRecord | str) -> None:
+        if isinstance(news, AttemptTraining):
+            self.bar.update(self._task, description="loading the first batch")
+        if isinstance(news, Record | str):
+            text = news if isinstance(news, str) else describe(news)
+            if text:
+                self.bar.console.print(printable(text), soft_wrap=True)
+            return
+        self.bar.update(
+            self._task,
+            total=news.num_steps,
+            completed=news.step,
+            description=_describe_progress(news),
+        )
+
+
+def _describe_progress(progress: Progress) -> str:
+    return (
+        f"epoch {progress.epoch}  step {progress.step:,}/{progress.num_steps:,}  "
+        f"loss {progress.loss:.4f}  train {progress.top1_err:.2f} %  lr {progress.lr:g}  "
+        f"{progress.images_per_second:,.0f} img/s  {duration(progress.remaining_s)} left"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as h:mm:ss."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+@contextlib.contextmanager
+def preparing() -> Iterator[Callable[[PreparationProgress], None]]:
+    """A bar for the preparation of a data set; gives what is called with its progress."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    target = console(sys.stderr)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24))
+    with Progress(*columns, console=target, transient=True, disable=not target.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(progress: PreparationProgress) -> None:
+            left = progress.remaining_s
+            remaining = "" if left is None else f"  {duration(left)} left"
+            bar.update(
+                task,
+                total=progress.total or None,
+                completed=progress.done,
+                description=printable(
+                    f"{progress.stage}  {progress.done:,}/{progress.total:,}  "
+                    f"{progress.rate:,.0f}/s{remaining}"
+                ),
+            )
+
+        yield show

@@ -1,0 +1,59 @@
+"""How commands speak: results to stdout, everything else to stderr, JSON where it is asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCHEMA_VERSION = 1
+
+
+class Output(StrEnum):
+    """Kinds of output."""
+
+    table = "table"
+    json = "json"
+
+
+OutputOption = Annotated[
+    Output, typer.Option("--output", "-o", help="Kind of output: table for people, or json.")
+]
+
+
+def console(stream: TextIO | None = None) -> Console:
+    """A console that leaves users' text as it is: no markup, no emoji codes, no guesses.
+
+    Args:
+        stream: stdout by default.
+    """
+    from rich.console import Console
+
+    return Console(file=stream, markup=False, emoji=False, highlight=False)
+
+
+def print_json(value: Any, *, stream: TextIO | None = None) -> None:
+    """One JSON value on a line, on stdout by default; objects carry the schema's version."""
+    if isinstance(value, dict):
+        value = {"schema_version": SCHEMA_VERSION} | value
+    print(
+        json.dumps(value, ensure_ascii=False, allow_nan=False),
+        file=stream or sys.stdout,
+        flush=True,
+    )
+
+
+def note(text: str, *, stream: TextIO | None = None) -> None:
+    """A hint or a warning, on stderr by default."""
+    console(stream or sys.stderr).print(printable(text), soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """The text without control sequences that it may have got from a name or a file."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

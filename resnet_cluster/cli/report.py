@@ -1,0 +1,66 @@
+"""`report`: the runs, and the paper's tables beside them."""
+
+from __future__ import annotations
+
+import io
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resnet_cluster.cli.output import Output, console, note
+from resnet_cluster.cli.stores import opened_store
+
+if TYPE_CHECKING:
+    from resnet_cluster.report import Format, Report
+
+FILE_WIDTH = 120
+
+
+class ReportFormat(StrEnum):
+    """Forms of a report; named here too, so that `--help` need not import the report."""
+
+    table = "table"
+    md = "md"
+    csv = "csv"
+    json = "json"
+
+
+def report(
+    table: Annotated[int | None, typer.Option(help="Only this table of the paper.")] = None,
+    format_: Annotated[
+        ReportFormat | None, typer.Option("--format", help="Form of the report.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead.")] = None,
+    output: Annotated[
+        Output, typer.Option("--output", "-o", help="json is --format json.")
+    ] = Output.table,
+) -> None:
+    """Show the runs, and the paper's Table 6 with their figures in it."""
+    from resnet_cluster.report import Format, build_report, render
+
+    chosen = format_ or (ReportFormat.json if output is Output.json else ReportFormat.table)
+    with opened_store() as store:
+        built = build_report(store.runs(), table=table)
+    if out is None:
+        render(built, Format(chosen), console())
+    else:
+        _write(built, Format(chosen), out)
+
+
+def _write(built: Report, format_: Format, path: Path) -> None:
+    """The report in a file, whole or not at all."""
+    from rich.console import Console
+
+    from resnet_cluster.errors import UsageError
+    from resnet_cluster.files import write_whole
+    from resnet_cluster.report import render
+
+    text = io.StringIO()
+    render(built, format_, Console(file=text, width=FILE_WIDTH))
+    try:
+        write_whole(path, text.getvalue().encode())
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", mend="name another file") from error
+    note(f"wrote {path}")

@@ -1,0 +1,191 @@
+"""`list`, `status`, `logs`, `wait`, `stop`, `rm`: what became of the runs."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from resnet_cluster.cli.output import (
+    SCHEMA_VERSION,
+    Output,
+    OutputOption,
+    console,
+    note,
+    print_json,
+    printable,
+)
+from resnet_cluster.cli.stores import leave, looked_up, opened_store
+
+if TYPE_CHECKING:
+    from resnet_cluster.results import RunSummary
+
+RunArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="A run's id, the beginning of one, or its name.")
+]
+STOP_TIMEOUT_S = 180.0
+
+
+def list_runs(output: OutputOption = Output.table) -> None:
+    """List the runs, the newest last."""
+    from resnet_cluster.results import note_lost_owner
+
+    with opened_store() as store:
+        lost = [run for run in store.runs() if note_lost_owner(run.run_dir)]
+        if lost:
+            store.ingest()
+        runs = store.runs()
+    if output is Output.json:
+        print_json([{"schema_version": SCHEMA_VERSION} | _facts(run) for run in runs])
+    elif runs:
+        _print_runs(runs)
+    else:
+        note("there are no runs yet; try `resnet-cluster init`")
+
+
+def status(run: RunArgument, output: OutputOption = Output.table) -> None:
+    """Show the state of a run, its epochs and its figures."""
+    with opened_store() as store:
+        found = looked_up(store, run)
+        epochs = store.epochs(found.run_id)
+    if output is Output.json:
+        lists = {
+            "epochs": [epoch.model_dump(mode="json") for epoch in epochs],
+            "evaluations": [e.model_dump(mode="json") for e in found.evaluations],
+        }
+        print_json(_facts(found) | lists)
+        return
+    from resnet_cluster.cli.display import describe
+
+    for label, value in _facts(found).items():
+        typer.echo(printable(f"{label:<18}{value}"))
+    for epoch in epochs:
+        typer.echo(describe(epoch))
+    for evaluation in found.evaluations:
+        typer.echo(describe(evaluation))
+
+
+def logs(
+    run: RunArgument,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
+    output: OutputOption = Output.table,
+) -> None:
+    """Show what happened in a run, and what its workers and Ray printed."""
+    from resnet_cluster.cli.display import training_display
+    from resnet_cluster.results import EventLog
+    from resnet_cluster.results import follow as follow_run
+
+    with opened_store() as store:
+        found = looked_up(store, run)
+    with training_display(output) as display:
+        if follow and not found.state.is_terminal:
+            leave(follow_run(found.run_dir, tell=display.tell))
+        for _, record in EventLog(found.run_dir).read():
+            display.tell(record)
+    if output is Output.table:
+        _print_files(found.run_dir / "logs")
+
+
+def wait(
+    run: RunArgument,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait at most.")] = None,
+) -> None:
+    """Wait until a run has ended; the exit code says how."""
+    from resnet_cluster.results import follow
+
+    with opened_store() as store:
+        found = looked_up(store, run)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    ended = follow(found.run_dir, deadline=deadline)
+    note(f"{found.name} ({found.run_id}): {ended.state}")
+    leave(ended)
+
+
+def stop(
+    run: RunArgument,
+    timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for its checkpoint and its end.")
+    ] = STOP_TIMEOUT_S,
+) -> None:
+    """Ask a run to write a checkpoint and end as CANCELLED, and wait until it has."""
+    from resnet_cluster.cluster.run_folder import RunFolder
+    from resnet_cluster.results import EventLog, follow, last_attempt
+
+    with opened_store() as store:
+        found = looked_up(store, run)
+    if found.state.is_terminal:
+        note(f"{found.name} ({found.run_id}) has ended already: {found.state}")
+        return
+    RunFolder(found.run_dir).request_stop(last_attempt(EventLog(found.run_dir)))
+    ended = follow(found.run_dir, deadline=time.monotonic() + timeout)
+    note(f"{found.name} ({found.run_id}): {ended.state}")
+
+
+def rm(
+    run: RunArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove a run: its events, checkpoints, weights and logs."""
+    from resnet_cluster.errors import UsageError
+
+    with opened_store() as store:
+        found = looked_up(store, run)
+        if not found.state.is_terminal and found.attempts:
+            raise UsageError(
+                f"{found.name} ({found.run_id}) is {found.state}",
+                mend=f"stop it first with `resnet-cluster stop {found.name}`",
+            )
+        if not yes:
+            typer.confirm(f"Remove {found.name} ({found.run_id}) and {found.run_dir}?", abort=True)
+        shutil.rmtree(found.run_dir)
+        store.forget(found.run_id)
+    note(f"removed {found.name} ({found.run_id})")
+
+
+def _facts(run: RunSummary) -> dict[str, Any]:
+    last = run.last_epoch
+    single = next((e for e in run.evaluations if e.protocol == "single"), None)
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "state": str(run.state),
+        "key": run.key,
+        "dataset": run.dataset.name,
+        "epochs_done": run.epochs_done,
+        "step": last.step if last else 0,
+        "num_steps": run.record.num_steps,
+        "top1_err": single.errors.top1_err if single else None,
+        "attempts": len(run.attempts),
+        "message": run.attempts[-1].message if run.attempts else "",
+        "created_at": run.created_at.isoformat(),
+        "folder": str(run.run_dir),
+    }
+
+
+def _print_runs(runs: tuple[RunSummary, ...]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table("id", "name", "state", "step", "test error", "begun", box=box.SIMPLE)
+    for run in runs:
+        facts = _facts(run)
+        error = facts["top1_err"]
+        table.add_row(
+            run.run_id,
+            printable(run.name),
+            facts["state"],
+            f"{facts['step']:,} of {facts['num_steps']:,}",
+            "" if error is None else f"{error:.2f} %",
+            f"{run.created_at.astimezone():%Y-%m-%d %H:%M}",
+        )
+    console().print(table)
+
+
+def _print_files(folder: Path) -> None:
+    for path in sorted(folder.glob("*.log")):
+        if text := path.read_text(errors="replace").rstrip():
+            typer.echo(f"\n== {path.name}")
+            typer.echo("\n".join(printable(line) for line in text.splitlines()))

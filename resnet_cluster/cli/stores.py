@@ -1,0 +1,66 @@
+"""What the commands on runs share: the store, a run by its reference, the exit code of an end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+from resnet_cluster.cli.output import note
+from resnet_cluster.errors import (
+    ResnetClusterError,
+    RunCancelledError,
+    RunDivergedError,
+    RunFailedError,
+    RunLostError,
+)
+
+if TYPE_CHECKING:
+    from resnet_cluster.results import AttemptEnded, ResultStore, RunSummary
+
+
+@contextlib.contextmanager
+def opened_store() -> Iterator[ResultStore]:
+    """The user's result store, with every event that there is."""
+    from resnet_cluster.home import runs_root, store_url
+    from resnet_cluster.results import ResultStore
+
+    with ResultStore.open(store_url(), runs_root=runs_root()) as store:
+        for warning in store.ingest():
+            note(f"warning: {warning}")
+        yield store
+
+
+def looked_up(store: ResultStore, reference: str) -> RunSummary:
+    """The run of an id, a prefix or a name, as it is now: LOST where its owner is gone.
+
+    Raises:
+        UnknownRunError: there is none.
+        UsageError: several ids begin so.
+    """
+    from resnet_cluster.results import note_lost_owner
+
+    run = store.run(reference)
+    if note_lost_owner(run.run_dir):
+        store.ingest()
+        return store.run(run.run_id)
+    return run
+
+
+def leave(ended: AttemptEnded, signal: int | None = None) -> NoReturn:
+    """Exit as a run's end asks for; where a signal to this process was its cause, with that."""
+    from resnet_cluster.results import RunState
+
+    kinds: dict[RunState, type[ResnetClusterError]] = {
+        RunState.FAILED: RunFailedError,
+        RunState.CANCELLED: RunCancelledError,
+        RunState.DIVERGED: RunDivergedError,
+        RunState.LOST: RunLostError,
+    }
+    if ended.state not in kinds:
+        raise typer.Exit(0)
+    if signal and ended.state is RunState.CANCELLED:
+        raise typer.Exit(128 + signal)
+    raise typer.Exit(kinds[ended.state].exit_code)

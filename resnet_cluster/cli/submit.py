@@ -1,0 +1,243 @@
+"""`submit` and `resume`: run a job, or go on with one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
+
+import typer
+
+from resnet_cluster.cli.output import Output, OutputOption, console, note, print_json, printable
+from resnet_cluster.cli.stores import leave, looked_up, opened_store
+from resnet_cluster.errors import IntegrityError, RunDivergedError, UsageError
+
+if TYPE_CHECKING:
+    from resnet_cluster.cluster.driver import Tell
+    from resnet_cluster.cluster.launch import Launched
+    from resnet_cluster.cluster.submission import Claim, FoundRun, PlannedJob
+    from resnet_cluster.results import AttemptEnded, ResultStore, RunSummary
+
+AddressOption = Annotated[
+    str | None,
+    typer.Option(help="HOST:PORT of a running Ray cluster; RAY_ADDRESS, or an embedded one, else."),
+]
+DetachOption = Annotated[
+    bool,
+    typer.Option("--detach", "-d", help="Leave the run to the cluster and come back at once."),
+]
+WorkersOption = Annotated[int | None, typer.Option(help="Training processes, one for each GPU.")]
+
+
+def submit(
+    job: Annotated[Path, typer.Argument(help="The job file.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as train.lr=0.2."),
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Name or folder of the data set.")] = None,
+    workers: WorkersOption = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of weights, order, augmentation.")] = None,
+    name: Annotated[str | None, typer.Option(help="The run's name.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would do.")] = False,
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Run the experiment again although it has a run.")
+    ] = False,
+    address: AddressOption = None,
+    detach: DetachOption = False,
+    output: OutputOption = Output.table,
+) -> None:
+    """Train what a job file describes; the same job again goes on with its run."""
+    from resnet_cluster.cluster.submission import find, plan_job
+    from resnet_cluster.spec import load_job
+
+    loaded = load_job(
+        job, overrides=overrides or (), name=name, seed=seed, workers=workers, data=data
+    )
+    planned = plan_job(loaded)
+    if dry_run:
+        _print_plan(planned, output)
+        return
+    with opened_store() as store:
+        existing = find(planned, store, rerun=rerun)
+        how = How(address=address, detach=detach, rerun=rerun, output=output)
+        _run(planned, existing, store, how)
+
+
+def resume(
+    run: Annotated[str, typer.Argument(help="A run's id, the beginning of one, or its name.")],
+    workers: WorkersOption = None,
+    address: AddressOption = None,
+    detach: DetachOption = False,
+    output: OutputOption = Output.table,
+) -> None:
+    """Go on with a run from its newest checkpoint."""
+    from resnet_cluster.cluster.submission import plan_job
+    from resnet_cluster.results import RunState
+    from resnet_cluster.spec import JobSource, LoadedJob
+
+    with opened_store() as store:
+        found = looked_up(store, run)
+        if found.state is RunState.SUCCEEDED:
+            note(f"{found.name} ({found.run_id}) has succeeded already")
+            _print_run(found, output)
+            return
+        job = found.job
+        if workers is not None:
+            resources = job.resources.model_copy(update={"workers": workers})
+            job = job.model_copy(update={"resources": resources})
+        planned = plan_job(LoadedJob(job, JobSource()))
+        _check_same_experiment(planned, found)
+        _run(planned, found, store, How(address=address, detach=detach, output=output))
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How a run is to be run and shown."""
+
+    address: str | None
+    detach: bool
+    output: Output
+    rerun: bool = False
+
+
+def _run(planned: PlannedJob, existing: RunSummary | None, store: ResultStore, how: How) -> None:
+    """Come back at once where the run is done, follow it where it is driven, else drive it."""
+    from resnet_cluster.results import RunState
+
+    if existing is not None and existing.state is RunState.SUCCEEDED:
+        note(f"{existing.name} ({existing.run_id}) is this experiment and has succeeded already")
+        _print_run(existing, how.output)
+        return
+    if existing is not None and existing.state is RunState.DIVERGED:
+        raise RunDivergedError(
+            f"{existing.name} ({existing.run_id}) is this experiment, and diverged",
+            mend="lower the learning rate, change --seed, or run it again with --rerun",
+        )
+    if existing is not None and not existing.state.is_terminal and existing.attempts:
+        _attach(existing, how.output)
+    if how.detach:
+        _detach(planned, store, how)
+        return
+    launched = _launch(planned, store, how)
+    store.ingest()
+    _say_how_it_ended(launched.ended, launched.found.run)
+    leave(launched.ended, launched.signal)
+
+
+def _attach(run: RunSummary, output: Output) -> NoReturn:
+    """Follow a run that another process drives."""
+    from resnet_cluster.cli.display import training_display
+    from resnet_cluster.results import follow
+
+    note(f"{run.name} ({run.run_id}) is running already: following it; Ctrl-C leaves it running")
+    _print_run(run, output)
+    with training_display(output) as display:
+        ended = follow(run.run_dir, tell=display.tell)
+    _say_how_it_ended(ended, run)
+    leave(ended)
+
+
+def _detach(planned: PlannedJob, store: ResultStore, how: How) -> None:
+    """Leave a run to the cluster."""
+    from resnet_cluster.cluster.connection import chosen_address
+    from resnet_cluster.cluster.detached import detach
+    from resnet_cluster.home import runs_root
+
+    address = chosen_address(how.address)
+    if address is None:
+        raise UsageError(
+            "an embedded cluster ends with this command, so there is nothing to detach from",
+            mend="name a running cluster with --address, or leave --detach out",
+        )
+    found = detach(planned, runs_root(), address, _claim(planned, store, how))
+    note(f"follow it with `resnet-cluster logs -f {found.run.name}`")
+    _print_run(found.run, how.output)
+
+
+def _launch(planned: PlannedJob, store: ResultStore, how: How) -> Launched:
+    from resnet_cluster.cluster.launch import Launch, launch
+    from resnet_cluster.home import runs_root
+
+    return launch(
+        planned,
+        runs_root(),
+        Launch(
+            address=how.address,
+            claim=_claim(planned, store, how),
+            display=lambda found, out, err: _display(found, out, err, how.output),
+        ),
+    )
+
+
+def _claim(planned: PlannedJob, store: ResultStore, how: How) -> Claim:
+    from resnet_cluster.cluster.submission import find_or_create
+    from resnet_cluster.home import runs_root
+
+    return lambda: find_or_create(planned, store, runs_root(), rerun=how.rerun)
+
+
+@contextlib.contextmanager
+def _display(found: FoundRun, out: TextIO, err: TextIO, output: Output) -> Iterator[Tell]:
+    """The run's id on stdout, then a display; the process's own stdout belongs to Ray meanwhile."""
+    from resnet_cluster.cli.display import training_display
+
+    run = found.run
+    verb = "goes on" if run.attempts else "begins"
+    note(f"{run.name} ({run.run_id}) {verb}; its folder is {run.run_dir}", stream=err)
+    note(
+        "Ctrl-C once writes a checkpoint and ends the run as CANCELLED; "
+        "the same command goes on with it",
+        stream=err,
+    )
+    if output is Output.table:
+        print(run.run_id, file=out, flush=True)
+    with training_display(output, out=out, err=err) as display:
+        if output is Output.json:
+            display.tell(run.record)
+        yield display.tell
+
+
+def _print_run(run: RunSummary, output: Output) -> None:
+    if output is Output.json:
+        print_json({"run_id": run.run_id, "name": run.name, "state": run.state})
+    else:
+        typer.echo(run.run_id)
+
+
+def _say_how_it_ended(ended: AttemptEnded, run: RunSummary) -> None:
+    from resnet_cluster.results import RunState
+
+    hints = {
+        RunState.SUCCEEDED: "`resnet-cluster report` shows it beside the paper's figures",
+        RunState.CANCELLED: f"`resnet-cluster resume {run.name}` goes on with it",
+        RunState.FAILED: f"`resnet-cluster logs {run.name}` shows more; "
+        f"`resnet-cluster resume {run.name}` goes on from its last checkpoint",
+        RunState.DIVERGED: "lower the learning rate, or change --seed",
+        RunState.LOST: f"`resnet-cluster resume {run.name}` goes on from its last checkpoint",
+    }
+    note(hints[ended.state])
+
+
+def _check_same_experiment(planned: PlannedJob, found: RunSummary) -> None:
+    if planned.plan.key != found.key:
+        raise IntegrityError(
+            f"the data set {found.dataset.name!r} is not the one that {found.name} began with",
+            mend="prepare that one again under the same name, or submit a new run",
+        )
+
+
+def _print_plan(planned: PlannedJob, output: Output) -> None:
+    from resnet_cluster.planning import as_json, as_rows
+
+    if output is Output.json:
+        print_json(as_json(planned.plan, planned.job))
+        return
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    for label, value in as_rows(planned.plan, planned.job):
+        table.add_row(label, printable(value))
+    console().print(table)

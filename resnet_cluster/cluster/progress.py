@@ -1,0 +1,49 @@
+"""Where a training is, passed from its first worker to whoever watches: lossy, never stored."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict
+from typing import Any
+
+import ray
+
+from resnet_cluster.cluster.board import Board
+from resnet_cluster.training import Progress
+
+NAMESPACE = "resnet-cluster"
+
+
+class ProgressBoard:
+    """A handle to the actor; it may be sent to workers.
+
+    Args:
+        actor: the actor's handle.
+    """
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+        self._asked: Any = None
+
+    def post(self, progress: Progress) -> None:
+        """Say where the training is, and do not wait for an answer."""
+        self._actor.post.remote(asdict(progress))
+
+    def poll(self) -> Progress | None:
+        """The latest progress where an answer is there, else None; never waits."""
+        if self._asked is None:
+            self._asked = self._actor.latest.remote()
+        ready, _ = ray.wait([self._asked], timeout=0)
+        if not ready:
+            return None
+        asked, self._asked = self._asked, None
+        with contextlib.suppress(ray.exceptions.RayError):
+            latest = ray.get(asked)
+            return Progress(**latest) if latest else None
+        return None
+
+
+def start_board(run_id: str) -> ProgressBoard:
+    """A new board for a run, on the cluster that this process is connected to."""
+    actor = ray.remote(Board).options(name=f"progress-{run_id}", namespace=NAMESPACE, num_cpus=0)
+    return ProgressBoard(actor.remote())

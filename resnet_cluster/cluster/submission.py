@@ -1,0 +1,171 @@
+"""From a planned job to its run: the one there is, or a new one."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_cluster.data import Manifest, check_dataset, load_manifest
+from resnet_cluster.errors import UsageError
+from resnet_cluster.planning import DataFacts, Plan, plan
+from resnet_cluster.results import (
+    DatasetFacts,
+    EventLog,
+    ResultStore,
+    RunRecord,
+    RunState,
+    RunSummary,
+    note_lost_owner,
+)
+from resnet_cluster.results.provenance import command_line, git_commit, versions
+from resnet_cluster.spec import JobSpec, LoadedJob
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedJob:
+    """A job whose data is there and whose plan holds."""
+
+    job: JobSpec
+    manifest: Manifest
+    plan: Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundRun:
+    """The run of a job."""
+
+    run: RunSummary
+    is_new: bool
+
+
+Claim = Callable[[], FoundRun]
+"""Finds or creates the run of a job."""
+
+
+def plan_job(loaded: LoadedJob) -> PlannedJob:
+    """Look a job's data set up, check its files, and plan.
+
+    Raises:
+        PreflightError: the data set is not prepared.
+        IntegrityError: its files are not what was prepared.
+        JobError: the job does not fit the data.
+    """
+    job, source = loaded
+    manifest = load_manifest(job.data.name)
+    check_dataset(manifest.folder)
+    return PlannedJob(
+        job=job, manifest=manifest, plan=plan(job, DataFacts.of(manifest), source=source)
+    )
+
+
+def find_or_create(
+    planned: PlannedJob, store: ResultStore, runs_root: Path, *, rerun: bool
+) -> FoundRun:
+    """The run of the same experiment, or a new one: the same key is not run twice unless asked.
+
+    Args:
+        planned: the job.
+        store: the index of runs.
+        runs_root: the folder of runs.
+        rerun: make a new run even where the experiment has one.
+
+    Raises:
+        UsageError: the name belongs to another experiment.
+    """
+    with _alone(runs_root):
+        if same := find(planned, store, rerun=rerun):
+            return FoundRun(run=same, is_new=False)
+        name = _free_name(planned, store, rerun=rerun)
+        run_id = _create(planned, runs_root, name)
+        store.ingest()
+        return FoundRun(run=store.run(run_id), is_new=True)
+
+
+def find(planned: PlannedJob, store: ResultStore, *, rerun: bool) -> RunSummary | None:
+    """The run of the same experiment, as it is now; None where a new one is to be made.
+
+    Raises:
+        UsageError: the name belongs to another experiment.
+    """
+    store.ingest()
+    if not rerun and (same := best_of(store.by_key(planned.plan.key))):
+        return refreshed(same, store)
+    _free_name(planned, store, rerun=rerun)
+    return None
+
+
+def best_of(runs: tuple[RunSummary, ...]) -> RunSummary | None:
+    """Of the runs of one experiment the one to go on with: done, else alive, else the newest."""
+
+    def rank(run: RunSummary) -> tuple[bool, bool]:
+        return run.state is RunState.SUCCEEDED, not run.state.is_terminal
+
+    return max(reversed(runs), key=rank, default=None)
+
+
+def refreshed(run: RunSummary, store: ResultStore) -> RunSummary:
+    """The run as it is now: LOST where its owner is found to be gone."""
+    if note_lost_owner(run.run_dir):
+        store.ingest()
+        return store.run(run.run_id)
+    return run
+
+
+def _free_name(planned: PlannedJob, store: ResultStore, *, rerun: bool) -> str:
+    name = planned.job.name
+    taken = store.by_name(name)
+    if not taken:
+        return name
+    if not rerun:
+        raise UsageError(
+            f"the name {name!r} belongs to {taken[-1].run_id}, which is another experiment",
+            mend=f"give this one its own with --name, or `resnet-cluster rm {taken[-1].run_id}`",
+        )
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(candidate for candidate in numbered if not store.by_name(candidate))
+
+
+def _create(planned: PlannedJob, runs_root: Path, name: str) -> str:
+    run_id = f"r-{secrets.token_hex(4)}"
+    job = planned.job.model_copy(update={"name": name})
+    plan, manifest = planned.plan, planned.manifest
+    record = RunRecord(
+        run_id=run_id,
+        name=name,
+        key=plan.key,
+        job=job.model_dump(mode="json"),
+        dataset=DatasetFacts(
+            name=manifest.name,
+            sha256=manifest.sha256,
+            encoding=manifest.encoding,
+            source=Path(manifest.source.description).name,
+            num_classes=plan.num_classes,
+            image_size=plan.image_size,
+            num_train_images=plan.num_train_images,
+            num_holdout_images=plan.num_holdout_images,
+            num_test_images=plan.num_test_images,
+        ),
+        num_parameters=plan.num_parameters,
+        flops=plan.flops,
+        num_steps=plan.num_steps,
+        steps_per_epoch=plan.steps_per_epoch,
+        command=command_line(),
+        git_commit=git_commit(),
+        versions=versions(),
+    )
+    EventLog(runs_root / run_id).record(record)
+    return run_id
+
+
+@contextlib.contextmanager
+def _alone(runs_root: Path) -> Iterator[None]:
+    """One process at a time looks for a run and creates it."""
+    runs_root.mkdir(parents=True, exist_ok=True)
+    with (runs_root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

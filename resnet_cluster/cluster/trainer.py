@@ -1,0 +1,67 @@
+"""Ray Train's trainer for one attempt."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
+from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+
+from resnet_cluster.cluster.connection import Cluster
+from resnet_cluster.cluster.preflight import takes_gpu
+from resnet_cluster.cluster.run_folder import RunFolder
+from resnet_cluster.cluster.worker import WorkerTask, train_worker
+from resnet_cluster.spec import JobSpec
+
+COLLECTIVE_TIMEOUT_S = 600
+"""Longest wait of a rank for the others: beyond it the attempt fails instead of hanging."""
+
+
+def build_trainer(job: JobSpec, task: WorkerTask, cluster: Cluster) -> TorchTrainer:
+    """A trainer whose `fit` runs the attempt; metrics go to Ray, checkpoints never."""
+    use_gpu = takes_gpu(job, cluster)
+    kind = _LeanTrainer if cluster.address else _EmbeddedTrainer
+    return kind(
+        train_worker,
+        train_loop_config={"task": task},
+        torch_config=TorchConfig(timeout_s=COLLECTIVE_TIMEOUT_S),
+        scaling_config=ScalingConfig(
+            num_workers=job.resources.workers,
+            use_gpu=use_gpu,
+            resources_per_worker=_resources(job, use_gpu),
+        ),
+        run_config=RunConfig(
+            # A name of its own for each attempt: Ray would otherwise restore what it remembers.
+            name=f"attempt-{task.attempt:03d}",
+            storage_path=str(RunFolder(task.run_dir).ray),
+            failure_config=FailureConfig(  # type: ignore[call-arg]  # declared as V1's
+                max_failures=0, controller_failure_limit=0
+            ),
+        ),
+    )
+
+
+def _resources(job: JobSpec, use_gpu: bool) -> dict[str, float]:
+    resources = {"CPU": float(job.resources.cpus_per_worker)}
+    return resources | {"GPU": 1.0} if use_gpu else resources
+
+
+class _LeanTrainer(TorchTrainer):
+    """Without the process that would hand out Ray's data sets: FFCV loads the images."""
+
+    unwanted: ClassVar[tuple[type, ...]] = (DatasetsCallback,)
+
+    def _create_default_callbacks(self) -> list[Any]:
+        callbacks = super()._create_default_callbacks()  # type: ignore[misc]  # declared as V1's
+        return [c for c in callbacks if not isinstance(c, self.unwanted)]
+
+
+class _EmbeddedTrainer(_LeanTrainer):
+    """For a cluster that dies with this process, which needs nobody to clean up behind it.
+
+    The cleaner takes 600 MB, and fails where the machine has a second Ray cluster.
+    """
+
+    unwanted = (DatasetsCallback, PlacementGroupCleanerCallback)
