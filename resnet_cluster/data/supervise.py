@@ -82,7 +82,7 @@ def run_conversion(
                 mend="check that its disk answers, and the images after it",
             ) from None
         finally:
-            with contextlib.suppress(ProcessLookupError):
+            if process.returncode is None:  # not waited for, so its id is still its own
                 os.killpg(process.pid, signal.SIGKILL)
 
 
