@@ -27,6 +27,8 @@ demo: $(VENV)/.installed
 	@echo "  $(BIN)/resnet-cluster data prepare cifar10 --as cifar10"
 	@echo "  $(BIN)/resnet-cluster submit jobs/cifar10_r20.yaml --set train.epochs=2"
 
+# The store is tested on a real PostgreSQL, the sources on the real Fashion-MNIST.
+test: SYSTEM_PACKAGES += postgresql dataset-fashion-mnist
 test: $(VENV)/.installed-dev check
 
 check:
@@ -46,7 +48,7 @@ system:
 	@command -v dpkg-query >/dev/null || { \
 	  echo "This is not Debian or Ubuntu: install OpenCV, libturbojpeg, pkg-config and g++," >&2; \
 	  echo "each with its headers, then run: make SYSTEM_PACKAGES= $(or $(MAKECMDGOALS),demo)" >&2; \
-	  test -z "$(SYSTEM_PACKAGES)"; }
+	  test -z "$(strip $(SYSTEM_PACKAGES))"; }
 	@missing=""; \
 	for package in $(SYSTEM_PACKAGES); do \
 	  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' \

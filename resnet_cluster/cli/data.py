@@ -14,7 +14,7 @@ from resnet_cluster.cli.output import (
     console,
     note,
     print_json,
-    printable,
+    print_pairs,
 )
 
 if TYPE_CHECKING:
@@ -141,10 +141,8 @@ def _show(manifest: Manifest, output: Output) -> None:
     if output is Output.json:
         print_json(facts | {"classes": list(manifest.classes)})
         return
-    from rich.table import Table
+    print_pairs((label, _text(value)) for label, value in facts.items())
 
-    table = Table.grid(padding=(0, 2))
-    for label, value in facts.items():
-        text = ", ".join(f"{v:.2f}" for v in value) if isinstance(value, list) else str(value)
-        table.add_row(label, printable(text))
-    console().print(table)
+
+def _text(value: Any) -> str:
+    return ", ".join(f"{v:.2f}" for v in value) if isinstance(value, list) else str(value)

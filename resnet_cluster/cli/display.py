@@ -96,7 +96,7 @@ def _describe_epoch(record: EpochRecord) -> str:
         parts.append(f"hold-out {record.holdout.top1_err:5.2f} %")
     if record.observed_test:
         parts.append(f"test {record.observed_test.top1_err:5.2f} % (observed)")
-    parts += [f"lr {record.lr:g}", f"{record.images_per_second:,.0f} img/s"]
+    parts += [f"lr {record.lr:.4g}", f"{record.images_per_second:,.0f} img/s"]
     return "  ".join(parts)
 
 
@@ -167,7 +167,7 @@ class _LiveLine:
 def _describe_progress(progress: Progress) -> str:
     return (
         f"epoch {progress.epoch}  step {progress.step:,}/{progress.num_steps:,}  "
-        f"loss {progress.loss:.4f}  train {progress.top1_err:.2f} %  lr {progress.lr:g}  "
+        f"loss {progress.loss:.4f}  train {progress.top1_err:.2f} %  lr {progress.lr:.4g}  "
         f"{progress.images_per_second:,.0f} img/s  {duration(progress.remaining_s)} left"
     )
 

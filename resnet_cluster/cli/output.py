@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -52,6 +53,14 @@ def print_json(value: Any, *, stream: TextIO | None = None) -> None:
 def note(text: str, *, stream: TextIO | None = None) -> None:
     """A hint or a warning, on stderr by default."""
     console(stream or sys.stderr).print(printable(text), soft_wrap=True)
+
+
+def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
+    """Labels and values on stdout, one pair a line; a long value is never cut."""
+    rows = list(pairs)
+    width = max(len(label) for label, _ in rows)
+    for label, value in rows:
+        typer.echo(printable(f"{label:<{width}}  {value}"))
 
 
 def printable(text: str) -> str:

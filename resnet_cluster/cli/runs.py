@@ -16,6 +16,7 @@ from resnet_cluster.cli.output import (
     console,
     note,
     print_json,
+    print_pairs,
     printable,
 )
 from resnet_cluster.cli.stores import leave, looked_up, opened_store
@@ -51,17 +52,17 @@ def status(run: RunArgument, output: OutputOption = Output.table) -> None:
     with opened_store() as store:
         found = looked_up(store, run)
         epochs = store.epochs(found.run_id)
+    facts = _facts(found)
     if output is Output.json:
         lists = {
             "epochs": [epoch.model_dump(mode="json") for epoch in epochs],
             "evaluations": [e.model_dump(mode="json") for e in found.evaluations],
         }
-        print_json(_facts(found) | lists)
+        print_json(facts | lists)
         return
     from resnet_cluster.cli.display import describe
 
-    for label, value in _facts(found).items():
-        typer.echo(printable(f"{label:<18}{value}"))
+    print_pairs((label, "" if value is None else str(value)) for label, value in facts.items())
     for epoch in epochs:
         typer.echo(describe(epoch))
     for evaluation in found.evaluations:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TextIO
 
 import typer
 
-from resnet_cluster.cli.output import Output, OutputOption, console, note, print_json, printable
+from resnet_cluster.cli.output import Output, OutputOption, note, print_json, print_pairs
 from resnet_cluster.cli.stores import leave, looked_up, opened_store
 from resnet_cluster.errors import IntegrityError, RunDivergedError, UsageError
 
@@ -234,10 +234,5 @@ def _print_plan(planned: PlannedJob, output: Output) -> None:
 
     if output is Output.json:
         print_json(as_json(planned.plan, planned.job))
-        return
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    for label, value in as_rows(planned.plan, planned.job):
-        table.add_row(label, printable(value))
-    console().print(table)
+    else:
+        print_pairs(as_rows(planned.plan, planned.job))
