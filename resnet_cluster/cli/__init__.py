@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
 import sys
 import traceback
 
-from resnet_cluster.errors import ResnetClusterError
+from resnet_cluster.errors import PreflightError, ResnetClusterError
 
 
 def main() -> None:
@@ -31,6 +32,11 @@ def main() -> None:
         # Whoever read the output has left; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        text = f"{error.filename or 'the file system'}: {error.strerror or error}"
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        mend = "free some space" if is_full else "check that the path is there and may be written"
+        _fail(text, mend, PreflightError.exit_code, debug=debug)
     except Exception as error:
         text = f"a fault of resnet-cluster: {type(error).__name__}: {error}"
         _fail(text, "run it again with --debug and report what it prints", 1, debug=debug)

@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -109,6 +110,8 @@ class _JsonLines:
     def tell(self, news: Progress | AnyRecord | str) -> None:
         if isinstance(news, Record):
             print_json(news.model_dump(mode="json"), stream=self._stream)
+        elif not isinstance(news, str):
+            print_json({"kind": "progress"} | asdict(news), stream=self._stream)
 
 
 class _PlainLines:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from resnet_cluster.data import Manifest, check_dataset, load_manifest
 from resnet_cluster.errors import UsageError
 from resnet_cluster.planning import DataFacts, Plan, plan
@@ -48,7 +50,7 @@ Claim = Callable[[], FoundRun]
 
 
 def plan_job(loaded: LoadedJob) -> PlannedJob:
-    """Look a job's data set up, check its files, and plan.
+    """Look a job's data set up, check its files, and plan; a GPU counts where this machine has one.
 
     Raises:
         PreflightError: the data set is not prepared.
@@ -58,9 +60,9 @@ def plan_job(loaded: LoadedJob) -> PlannedJob:
     job, source = loaded
     manifest = load_manifest(job.data.name)
     check_dataset(manifest.folder)
-    return PlannedJob(
-        job=job, manifest=manifest, plan=plan(job, DataFacts.of(manifest), source=source)
-    )
+    has_gpu = torch.cuda.is_available()
+    planned = plan(job, DataFacts.of(manifest), source=source, has_gpu=has_gpu)
+    return PlannedJob(job=job, manifest=manifest, plan=planned)
 
 
 def find_or_create(
