@@ -20,7 +20,7 @@ from resnet_cluster.report import Format, build_report, render
 from resnet_cluster.results import EventLog, ResultStore, RunSummary
 
 DOCS = Path(__file__).resolve().parent
-WIDTH = 108
+WIDTH = 124
 # No web font: a page that shows the picture may load nothing from elsewhere.
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" class="rich-terminal"
  viewBox="0 0 {width} {height}"><style>

@@ -36,7 +36,7 @@ def steps_per_epoch(num_images: int, global_batch_size: int) -> int:
     if num_images < global_batch_size:
         raise UsageError(
             f"{num_images} training images do not fill one global batch of {global_batch_size}",
-            mend=f"set train.global_batch_size to {num_images} or less",
+            mend=f"set train.global_batch_size to {num_images} or less, in whole groups",
         )
     return num_images // global_batch_size
 
