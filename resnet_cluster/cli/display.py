@@ -41,7 +41,11 @@ class Display(Protocol):
 
 @contextlib.contextmanager
 def training_display(
-    output: Output, *, out: TextIO | None = None, err: TextIO | None = None
+    output: Output,
+    *,
+    out: TextIO | None = None,
+    err: TextIO | None = None,
+    has_progress: bool = True,
 ) -> Iterator[Display]:
     """A display for a training: JSON lines, a live line on a terminal, or plain lines.
 
@@ -49,17 +53,23 @@ def training_display(
         output: kind of output.
         out: where programs read; stdout by default.
         err: where people read; stderr by default.
+        has_progress: whether more than events will be told; a live line shows nothing else.
     """
     if output is Output.json:
         yield _JsonLines(out or sys.stdout)
         return
     target = console(err or sys.stderr)
-    if not target.is_terminal:
+    if not (has_progress and redraws(target)):
         yield _PlainLines(target)
         return
     live = _LiveLine(target)
     with live.bar:
         yield live
+
+
+def redraws(target: Console) -> bool:
+    """Whether a line may be drawn again: on a terminal whose user has not asked for plain text."""
+    return target.is_terminal and not target.is_dumb_terminal and not target.no_color
 
 
 def describe(record: AnyRecord) -> str:
@@ -141,13 +151,14 @@ class _LiveLine:
     def __init__(self, target: Console) -> None:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-        self._console = target
         self.bar = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=24),
             TextColumn("{task.description}", markup=False),
             console=target,
             transient=True,
+            redirect_stdout=False,  # where Ray prints meanwhile
+            redirect_stderr=False,
         )
         self._task = self.bar.add_task("starting Ray and its workers", total=None)
 
@@ -187,7 +198,7 @@ def preparing() -> Iterator[Callable[[PreparationProgress], None]]:
 
     target = console(sys.stderr)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24))
-    with Progress(*columns, console=target, transient=True, disable=not target.is_terminal) as bar:
+    with Progress(*columns, console=target, transient=True, disable=not redraws(target)) as bar:
         task = bar.add_task("", total=None)
 
         def show(progress: PreparationProgress) -> None:

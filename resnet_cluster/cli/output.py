@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -36,7 +37,9 @@ def console(stream: TextIO | None = None) -> Console:
     """
     from rich.console import Console
 
-    return Console(file=stream, markup=False, emoji=False, highlight=False)
+    # With NO_COLOR rich would still embolden.
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    return Console(file=stream, markup=False, emoji=False, highlight=False, color_system=colours)
 
 
 def print_json(value: Any, *, stream: TextIO | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,7 +82,7 @@ def logs(
 
     with opened_store() as store:
         found = looked_up(store, run)
-    with training_display(output) as display:
+    with training_display(output, err=sys.stdout, has_progress=False) as display:
         if follow and not found.state.is_terminal:
             leave(follow_run(found.run_dir, tell=display.tell))
         for _, record in EventLog(found.run_dir).read():
@@ -113,6 +114,7 @@ def stop(
 ) -> None:
     """Ask a run to write a checkpoint and end as CANCELLED, and wait until it has."""
     from resnet_cluster.cluster.run_folder import RunFolder
+    from resnet_cluster.errors import UsageError
     from resnet_cluster.results import EventLog, follow, last_attempt
 
     with opened_store() as store:
@@ -120,6 +122,11 @@ def stop(
     if found.state.is_terminal:
         note(f"{found.name} ({found.run_id}) has ended already: {found.state}")
         return
+    if not found.attempts:
+        raise UsageError(
+            f"{found.name} ({found.run_id}) has not begun",
+            mend=f"remove it with `resnet-cluster rm {found.run_id}`",
+        )
     RunFolder(found.run_dir).request_stop(last_attempt(EventLog(found.run_dir)))
     ended = follow(found.run_dir, deadline=time.monotonic() + timeout)
     note(f"{found.name} ({found.run_id}): {ended.state}")
@@ -130,7 +137,7 @@ def rm(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove a run: its events, checkpoints, weights and logs."""
-    from resnet_cluster.errors import UsageError
+    from resnet_cluster.errors import PreflightError, UsageError
 
     with opened_store() as store:
         found = looked_up(store, run)
@@ -141,7 +148,13 @@ def rm(
             )
         if not yes:
             typer.confirm(f"Remove {found.name} ({found.run_id}) and {found.run_dir}?", abort=True)
-        shutil.rmtree(found.run_dir)
+        try:
+            shutil.rmtree(found.run_dir)
+        except OSError as error:
+            raise PreflightError(
+                f"{error.filename}: {error.strerror}",
+                mend="see that the storage of the run is there and can be written",
+            ) from error
         store.forget(found.run_id)
     note(f"removed {found.name} ({found.run_id})")
 

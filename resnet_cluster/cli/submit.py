@@ -28,7 +28,9 @@ DetachOption = Annotated[
     bool,
     typer.Option("--detach", "-d", help="Leave the run to the cluster and come back at once."),
 ]
-WorkersOption = Annotated[int | None, typer.Option(help="Training processes, one for each GPU.")]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Training processes, one for each GPU.")
+]
 
 
 def submit(
@@ -117,30 +119,34 @@ def _run(planned: PlannedJob, existing: RunSummary | None, store: ResultStore, h
             mend="lower the learning rate, change --seed, or run it again with --rerun",
         )
     if existing is not None and not existing.state.is_terminal and existing.attempts:
-        _attach(existing, how.output)
+        _attach(existing, how)
+    claim = _claim(planned, existing, store, how)
     if how.detach:
-        _detach(planned, store, how)
+        _detach(planned, claim, store, how)
         return
-    launched = _launch(planned, store, how)
+    launched = _launch(planned, claim, how)
     store.ingest()
     _say_how_it_ended(launched.ended, launched.found.run)
     leave(launched.ended, launched.signal)
 
 
-def _attach(run: RunSummary, output: Output) -> NoReturn:
+def _attach(run: RunSummary, how: How) -> NoReturn:
     """Follow a run that another process drives."""
     from resnet_cluster.cli.display import training_display
     from resnet_cluster.results import follow
 
-    note(f"{run.name} ({run.run_id}) is running already: following it; Ctrl-C leaves it running")
-    _print_run(run, output)
-    with training_display(output) as display:
+    doing = "" if how.detach else ": following it; Ctrl-C leaves it running"
+    note(f"{run.name} ({run.run_id}) is running already{doing}")
+    _print_run(run, how.output)
+    if how.detach:
+        raise typer.Exit
+    with training_display(how.output, has_progress=False) as display:
         ended = follow(run.run_dir, tell=display.tell)
     _say_how_it_ended(ended, run)
     leave(ended)
 
 
-def _detach(planned: PlannedJob, store: ResultStore, how: How) -> None:
+def _detach(planned: PlannedJob, claim: Claim, store: ResultStore, how: How) -> None:
     """Leave a run to the cluster."""
     from resnet_cluster.cluster.connection import chosen_address
     from resnet_cluster.cluster.detached import detach
@@ -152,12 +158,14 @@ def _detach(planned: PlannedJob, store: ResultStore, how: How) -> None:
             "an embedded cluster ends with this command, so there is nothing to detach from",
             mend="name a running cluster with --address, or leave --detach out",
         )
-    found = detach(planned, runs_root(), address, _claim(planned, store, how))
-    note(f"follow it with `resnet-cluster logs -f {found.run.name}`")
-    _print_run(found.run, how.output)
+    run_id = detach(planned, runs_root(), address, claim).run.run_id
+    store.ingest()
+    run = store.run(run_id)
+    note(f"follow it with `resnet-cluster logs -f {run.name}`")
+    _print_run(run, how.output)
 
 
-def _launch(planned: PlannedJob, store: ResultStore, how: How) -> Launched:
+def _launch(planned: PlannedJob, claim: Claim, how: How) -> Launched:
     from resnet_cluster.cluster.launch import Launch, launch
     from resnet_cluster.home import runs_root
 
@@ -166,16 +174,19 @@ def _launch(planned: PlannedJob, store: ResultStore, how: How) -> Launched:
         runs_root(),
         Launch(
             address=how.address,
-            claim=_claim(planned, store, how),
+            claim=claim,
             display=lambda found, out, err: _display(found, out, err, how.output),
         ),
     )
 
 
-def _claim(planned: PlannedJob, store: ResultStore, how: How) -> Claim:
-    from resnet_cluster.cluster.submission import find_or_create
+def _claim(planned: PlannedJob, existing: RunSummary | None, store: ResultStore, how: How) -> Claim:
+    from resnet_cluster.cluster.submission import FoundRun, find_or_create
     from resnet_cluster.home import runs_root
 
+    if existing is not None:
+        # Not looked for by its key again: an experiment that was run twice has two.
+        return lambda: FoundRun(run=existing, is_new=False)
     return lambda: find_or_create(planned, store, runs_root(), rerun=how.rerun)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ray
+from ray._private import auto_init_hook
 from ray._private.authentication.authentication_token_setup import (
     maybe_enable_token_auth_if_token_available,
 )
@@ -69,6 +70,8 @@ def connected(address: str | None) -> Iterator[Cluster]:
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    # A thread that still waits for Ray Train when this block ends would start a cluster of its own.
+    auto_init_hook.enable_auto_connect = False
     if address is not None:
         _probe(address)
         # Ray shows a cluster the user's token by itself only where it found the cluster by itself;
@@ -97,6 +100,8 @@ def _connect(address: str | None) -> str | None:
     if address is None:
         # Nobody takes this machine away with a notice, so no process need listen for one.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        # When this process is killed, Ray's agents would call for its cluster for a minute more.
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "5")
         ray.init(
             address="local",
             num_cpus=len(os.sched_getaffinity(0)),
@@ -126,9 +131,9 @@ def _probe(address: str) -> None:
         raise UsageError(f"{address}: not HOST:PORT", mend="such as 127.0.0.1:6379") from None
     try:
         socket.create_connection((host, number), timeout=PROBE_DEADLINE_S).close()
-    except OSError as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # the last: no name of a host
         raise ClusterUnreachableError(
-            f"no Ray cluster answers at {address}: {error.strerror or error}",
+            f"no Ray cluster answers at {address}: {getattr(error, 'strerror', None) or error}",
             mend="start one with `ray start --head`, or leave --address out",
         ) from error
 

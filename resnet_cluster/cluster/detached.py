@@ -6,29 +6,33 @@ Run as a module this is that driver: `python -m resnet_cluster.cluster.detached 
 from __future__ import annotations
 
 import json
+import secrets
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from ray.job_submission import JobSubmissionClient
 
-from resnet_cluster.cluster.connection import Cluster, connected
-from resnet_cluster.cluster.driver import Driver, StopRequest
+from resnet_cluster.cluster.connection import Cluster, chosen_address, connected
+from resnet_cluster.cluster.driver import POLL_S, Driver, StopRequest
 from resnet_cluster.cluster.launch import signals_to
 from resnet_cluster.cluster.noise import noise_in
 from resnet_cluster.cluster.preflight import check_resources, check_space
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.submission import Claim, FoundRun, PlannedJob
-from resnet_cluster.errors import ClusterUnreachableError
+from resnet_cluster.errors import ClusterUnreachableError, PreflightError
 from resnet_cluster.files import write_whole
 from resnet_cluster.results import EventLog, last_attempt
 from resnet_cluster.spec import load_resolved
 
 ORDER_NAME = "detached.json"
+START_DEADLINE_S = 60.0
+"""From a job's submission to the first event of its driver: a process and its imports."""
 
 
 def detach(planned: PlannedJob, runs_root: Path, address: str, claim: Claim) -> FoundRun:
-    """Give a run's driver to the cluster as a job, and come back at once.
+    """Give a run's driver to the cluster as a job, and come back when it has begun.
 
     The run's folder, the data set and this package must be at the same paths on the head node.
 
@@ -39,7 +43,7 @@ def detach(planned: PlannedJob, runs_root: Path, address: str, claim: Claim) -> 
         claim: finds or creates the run, once nothing stands in its way.
 
     Raises:
-        PreflightError: the cluster cannot hold the job.
+        PreflightError: the cluster cannot hold the job, or its head cannot start the driver.
         ClusterUnreachableError: no cluster answers at the address, or it takes no jobs.
     """
     check_space(runs_root, planned.plan.storage_bytes)
@@ -62,14 +66,34 @@ def _submit(run_dir: Path, cluster: Cluster) -> None:
         if cluster.dashboard is None:
             raise RuntimeError("it has no dashboard")
         client = JobSubmissionClient(cluster.dashboard)
-        client.submit_job(
-            entrypoint=shlex.join(argv), submission_id=f"{run_dir.name}-{attempt:03d}"
+        job_id = client.submit_job(
+            entrypoint=shlex.join(argv),
+            submission_id=f"{run_dir.name}-{attempt:03d}-{secrets.token_hex(2)}",
         )
+        _await_start(client, job_id, run_dir, attempt)
     except (ConnectionError, RuntimeError) as error:
         raise ClusterUnreachableError(
             f"{cluster.place} takes no jobs: {error}",
             mend="start its head with its dashboard, or submit without --detach",
         ) from error
+
+
+def _await_start(client: JobSubmissionClient, job_id: str, run_dir: Path, attempt: int) -> None:
+    """See the driver begin: until then the run would seem to be as its last attempt left it."""
+    deadline = time.monotonic() + START_DEADLINE_S
+    while True:
+        is_late = time.monotonic() > deadline
+        is_over = client.get_job_status(job_id).is_terminal()
+        if f"attempt-{attempt:03d}-started" in EventLog(run_dir).names():
+            return
+        if is_over or is_late:
+            client.stop_job(job_id)
+            raise PreflightError(
+                f"the head of the cluster could not start the driver of {run_dir.name}",
+                mend=f"see that {sys.executable} and {run_dir} are there on the head too; "
+                f"`ray job logs {job_id}` shows more",
+            )
+        time.sleep(POLL_S)
 
 
 def main(run_dir: Path) -> None:
@@ -78,7 +102,10 @@ def main(run_dir: Path) -> None:
     job = load_resolved(order["job"])
     attempt = last_attempt(EventLog(run_dir)) + 1
     stop = StopRequest()
-    with noise_in(RunFolder(run_dir).driver_log(attempt)), connected("auto") as cluster:
+    with (
+        noise_in(RunFolder(run_dir).driver_log(attempt)),
+        connected(chosen_address(None)) as cluster,
+    ):
         driver = Driver(
             job=job,
             run_dir=run_dir,

@@ -24,6 +24,7 @@ from resnet_cluster.results import (
     Heartbeat,
     RunState,
     last_attempt,
+    note_lost_owner,
     own_identity,
     own_name,
 )
@@ -103,11 +104,17 @@ class Driver:
             identity=own_identity(),
             address=self.cluster.address,
         )
-        if not self._events.record(started):
+        if not self._is_free() or not self._events.record(started):
             raise UsageError(
                 f"another process has just begun to drive {self.run_dir.name}",
                 mend=f"follow it with `resnet-cluster logs -f {self.run_dir.name}`",
             )
+
+    def _is_free(self) -> bool:
+        """Whether the attempt before this one is over: another process may have been quicker."""
+        note_lost_owner(self.run_dir)
+        before = self.number - 1
+        return before == 0 or f"attempt-{before:03d}-ended" in self._events.names()
 
     def _fitting(self) -> threading.Thread:
         """Ray Train at work, in a thread: in the main one it would take over Ctrl-C."""

@@ -22,13 +22,15 @@ def check_resources(job: JobSpec, cluster: Cluster) -> None:
     workers = job.resources.workers
     fitting = cluster.num_cpus // job.resources.cpus_per_worker
     needs, have = f"{workers * job.resources.cpus_per_worker} CPU cores", cluster.num_cpus
+    otherwise = "lower resources.cpus_per_worker"
     if takes_gpu(job, cluster) and cluster.num_gpus < fitting:
         fitting = have = cluster.num_gpus
-        needs = f"{workers} GPUs"
+        needs, otherwise = f"{workers} GPUs", "add `--set resources.gpu=no`"
     if workers > fitting:
+        fewer = f"add `--workers {fitting}`" if fitting > 0 else otherwise
         raise PreflightError(
             f"{workers} workers need {needs}, and {cluster.place} has {have}",
-            mend=_fewer_workers(fitting),
+            mend=f"{fewer}, or name a larger cluster with --address",
         )
 
 
@@ -61,9 +63,3 @@ def check_space(folder: Path, storage_bytes: int) -> None:
             f"{folder}: {free / 1e6:.1f} MB are free, and the run needs {storage_bytes / 1e6:.1f}",
             mend="free some space, or put RESNET_CLUSTER_RUNS on another disk",
         )
-
-
-def _fewer_workers(fitting: int) -> str:
-    if fitting > 0:
-        return f"add `--workers {fitting}`"
-    return "lower resources.cpus_per_worker, or name a larger cluster with --address"

@@ -1,0 +1,149 @@
+"""Whole runs on a cluster that lives in the command: done, stopped, killed, gone on with."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sandbox import Result, Sandbox
+from tiny_runs import (
+    CHECKPOINT_EVERY,
+    NUM_EPOCHS,
+    SIGKILLED,
+    STEPS_PER_EPOCH,
+    assert_same_weights,
+    checkpoint_steps,
+    events,
+    only_run,
+    tiny_job,
+    wait_until_mid_epoch,
+)
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
+
+EPOCHS = [f"epoch-{epoch:05d}" for epoch in range(1, NUM_EPOCHS + 1)]
+
+
+class Done:
+    """A run that nobody disturbed."""
+
+    def __init__(self, sandbox: Sandbox, result: Result) -> None:
+        self.sandbox = sandbox
+        self.result = result
+        self.run_dir = only_run(sandbox)
+
+
+@pytest.fixture(scope="module")
+def done(digits: Path) -> Iterator[Done]:
+    """The tiny job, submitted and done; other runs of it must end with the same weights."""
+    with Sandbox() as sandbox:
+        sandbox.environment["RESNET_CLUSTER_DATA"] = str(digits)
+        yield Done(sandbox, sandbox.run("submit", sandbox.write_job(tiny_job())))
+
+
+class TestDone:
+    def test_stdout_has_the_id_and_nothing_else(self, done: Done) -> None:
+        assert done.result.code == 0, done.result.err
+        assert re.fullmatch(r"r-[0-9a-f]{8}\n", done.result.out)
+        assert done.result.out.strip() == done.run_dir.name
+
+    def test_stderr_is_plain_and_without_noise(self, done: Done) -> None:
+        lines = done.result.err.splitlines()
+        assert not [line for line in lines if "\x1b" in line or "ray" in line.lower().split()]
+        assert sum(line.startswith("epoch ") for line in lines) == NUM_EPOCHS
+        assert "SUCCEEDED" in lines
+
+    def test_every_epoch_is_recorded_once(self, done: Done) -> None:
+        status = done.sandbox.run("status", "tiny", "-o", "json").json()
+        assert status["state"] == "SUCCEEDED"
+        assert [epoch["epoch"] for epoch in status["epochs"]] == [1, 2, 3]
+        assert [epoch["step"] for epoch in status["epochs"]] == [
+            STEPS_PER_EPOCH * epoch for epoch in (1, 2, 3)
+        ]
+
+    def test_every_test_image_is_counted_once(self, done: Done) -> None:
+        (figure,) = [e for name, e in events(done.run_dir).items() if name.startswith("evaluation")]
+        assert figure["errors"]["num_images"] == 359
+        assert figure["step"] == NUM_EPOCHS * STEPS_PER_EPOCH
+
+    def test_the_hash_of_the_weights_is_recorded(self, done: Done) -> None:
+        recorded = events(done.run_dir)["artefact-weights"]
+        content = (done.run_dir / recorded["path"]).read_bytes()
+        assert recorded["sha256"] == hashlib.sha256(content).hexdigest()
+        assert recorded["num_bytes"] == len(content)
+
+    def test_the_report_has_its_row_and_so_has_one_of_a_rebuilt_store(self, done: Done) -> None:
+        report = done.sandbox.run("report", "--format", "json")
+        (row,) = report.json()
+        figure = events(done.run_dir)["evaluation-single-test-final"]
+        assert row["run_id"] == done.run_dir.name
+        assert row["top1_err"] == pytest.approx(figure["errors"]["top1_err"])
+        assert row["published_top1_err"] is None
+        (done.sandbox.home / "store.db").unlink()
+        assert done.sandbox.run("report", "--format", "json") == report
+
+    def test_the_same_job_again_comes_back_at_once(self, done: Done) -> None:
+        sessions = _ray_sessions(done.sandbox)
+        again = done.sandbox.run("submit", "job.yaml")
+        resumed = done.sandbox.run("resume", "tiny")
+        assert (again.code, again.out) == (resumed.code, resumed.out) == (0, done.result.out)
+        assert _ray_sessions(done.sandbox) == sessions  # none was started for it
+        assert list(events(done.run_dir)).count("attempt-002-started") == 0
+
+    def test_its_name_is_refused_to_another_experiment(self, done: Done) -> None:
+        refused = done.sandbox.run("submit", "job.yaml", "--seed", "8")
+        assert (refused.code, refused.out) == (2, "")
+        assert done.run_dir.name in refused.err
+        assert "--name" in refused.err
+        assert only_run(done.sandbox) == done.run_dir
+
+
+def test_ctrl_c_ends_as_cancelled_and_the_same_command_goes_on(
+    sandbox: Sandbox, done: Done
+) -> None:
+    job = sandbox.write_job(tiny_job())
+    command = sandbox.start("submit", job)
+    run_dir = wait_until_mid_epoch(sandbox, command)
+    command.interrupt()
+    interrupted = command.finish()
+    assert interrupted.code == 128 + signal.SIGINT, interrupted.err
+    assert interrupted.out == f"{run_dir.name}\n"
+    assert "resume" in interrupted.err
+    assert "Traceback" not in interrupted.err
+    assert events(run_dir)["attempt-001-ended"]["state"] == "CANCELLED"
+    (stopped_at,) = checkpoint_steps(run_dir)[-1:]
+    assert 0 < stopped_at < NUM_EPOCHS * STEPS_PER_EPOCH
+    sandbox.wait_for(lambda: not sandbox.processes())
+
+    again = sandbox.run("submit", job)
+    assert (again.code, again.out) == (0, interrupted.out), again.err
+    assert events(run_dir)["attempt-002-training"]["first_step"] == stopped_at
+    assert [name for name in events(run_dir) if name.startswith("epoch-")] == EPOCHS
+    assert_same_weights(run_dir, done.run_dir)
+
+
+def test_a_killed_owner_is_noticed_and_its_run_goes_on(sandbox: Sandbox, done: Done) -> None:
+    command = sandbox.start("submit", sandbox.write_job(tiny_job()))
+    run_dir = wait_until_mid_epoch(sandbox, command)
+    command.process.kill()
+    assert command.finish().code == SIGKILLED
+    status = sandbox.run("status", "tiny", "-o", "json").json()
+    assert status["state"] == "LOST"
+    assert str(command.process.pid) in status["message"]
+    sandbox.wait_for(lambda: not sandbox.processes(), timeout_s=20)
+    assert sandbox.run("wait", "tiny").code == 105
+
+    resumed = sandbox.run("resume", "tiny")
+    assert (resumed.code, resumed.out) == (0, f"{run_dir.name}\n"), resumed.err
+    first_step = events(run_dir)["attempt-002-training"]["first_step"]
+    assert first_step >= CHECKPOINT_EVERY
+    assert [name for name in events(run_dir) if name.startswith("epoch-")] == EPOCHS
+    assert_same_weights(run_dir, done.run_dir)
+
+
+def _ray_sessions(sandbox: Sandbox) -> list[str]:
+    return sorted(path.name for path in (sandbox.folder / "ray").glob("session_2*"))
