@@ -71,7 +71,7 @@ def test_a_holdout_of_the_paper() -> None:
 
 def test_the_demo() -> None:
     got = planned("digits_r20", data=DIGITS)
-    assert (got.steps_per_epoch, got.num_steps, got.resources.workers) == (22, 176, 2)
+    assert (got.steps_per_epoch, got.num_steps, got.resources.workers) == (22, 132, 2)
 
 
 def test_classes_count_in_the_parameters() -> None:
