@@ -36,7 +36,8 @@ check:
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not cluster" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m cluster
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/startup.py
