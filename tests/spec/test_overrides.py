@@ -157,7 +157,7 @@ def test_epochs_take_the_place_of_iterations() -> None:
 
 def test_iterations_take_the_place_of_epochs() -> None:
     job = job_with("train.iterations=100", path=DIGITS)
-    assert length_of(job) == (None, 100, "8 epochs")
+    assert length_of(job) == (None, 100, "6 epochs")
 
 
 def test_a_longer_run_says_so_too() -> None:
