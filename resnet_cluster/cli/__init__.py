@@ -28,10 +28,11 @@ def main() -> None:
         _fail(error.message, error.mend, error.exit_code, debug=debug)
     except KeyboardInterrupt:
         _fail("interrupted", "", 128 + signal.SIGINT, debug=debug)
-    except BrokenPipeError:
-        # Whoever read the output has left; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
+    except SystemExit as ended:
+        # Typer leaves with 1, a fault of ours, where whoever read the output has left.
+        if isinstance(ended.__context__, BrokenPipeError):
+            sys.exit(128 + signal.SIGPIPE)
+        raise
     except OSError as error:
         text = f"{error.filename or 'the file system'}: {error.strerror or error}"
         is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)

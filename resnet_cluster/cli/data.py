@@ -11,10 +11,10 @@ from resnet_cluster.cli.output import (
     SCHEMA_VERSION,
     Output,
     OutputOption,
-    console,
     note,
     print_json,
     print_pairs,
+    print_table,
 )
 
 if TYPE_CHECKING:
@@ -76,22 +76,19 @@ def list_datasets(output: OutputOption = Output.table) -> None:
 
 
 def _print_list(manifests: list[Manifest]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table("name", "classes", "training", "test", "side", "originals", "MB", box=box.SIMPLE)
-    for manifest in manifests:
-        num_bytes = manifest.train.num_bytes + manifest.test.num_bytes
-        table.add_row(
+    rows = (
+        (
             manifest.name,
             str(len(manifest.classes)),
             f"{manifest.train.num_images:,}",
             f"{manifest.test.num_images:,}",
             str(manifest.image_size),
             manifest.encoding,
-            f"{num_bytes / 1e6:,.0f}",
+            f"{(manifest.train.num_bytes + manifest.test.num_bytes) / 1e6:,.0f}",
         )
-    console().print(table)
+        for manifest in manifests
+    )
+    print_table(("name", "classes", "training", "test", "side", "originals", "MB"), rows)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from resnet_cluster.cli.output import Output, console, print_json, printable
+from resnet_cluster.cli.output import Output, as_json, console, print_json, printable
 from resnet_cluster.results import (
     AnyRecord,
     AttemptEnded,
@@ -119,7 +119,7 @@ class _JsonLines:
 
     def tell(self, news: Progress | AnyRecord | str) -> None:
         if isinstance(news, Record):
-            print_json(news.model_dump(mode="json"), stream=self._stream)
+            print_json(as_json(news), stream=self._stream)
         elif not isinstance(news, str):
             print_json({"kind": "progress"} | asdict(news), stream=self._stream)
 
@@ -150,11 +150,13 @@ class _LiveLine:
 
     def __init__(self, target: Console) -> None:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+        from rich.table import Column
 
         self.bar = Progress(
             SpinnerColumn(),
             BarColumn(bar_width=24),
-            TextColumn("{task.description}", markup=False),
+            # On a narrow terminal two lines, rather than one without its end.
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=False)),
             console=target,
             transient=True,
             redirect_stdout=False,  # where Ray prints meanwhile

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from rich.console import Console
 
 SCHEMA_VERSION = 1
@@ -53,6 +54,12 @@ def print_json(value: Any, *, stream: TextIO | None = None) -> None:
     )
 
 
+def as_json(record: BaseModel) -> dict[str, Any]:
+    """A record ready for JSON, which has no NaN: a figure that is not finite is a string."""
+    content: dict[str, Any] = json.loads(record.model_dump_json())
+    return content
+
+
 def note(text: str, *, stream: TextIO | None = None) -> None:
     """A hint or a warning, on stderr by default."""
     console(stream or sys.stderr).print(printable(text), soft_wrap=True)
@@ -64,6 +71,15 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     width = max(len(label) for label, _ in rows)
     for label, value in rows:
         typer.echo(printable(f"{label:<{width}}  {value}"))
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows in columns under a header, on stdout; a long value is never cut."""
+    lines = [header, *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
 
 
 def printable(text: str) -> str:

@@ -14,13 +14,14 @@ from resnet_cluster.cli.output import (
     SCHEMA_VERSION,
     Output,
     OutputOption,
-    console,
+    as_json,
     note,
     print_json,
     print_pairs,
+    print_table,
     printable,
 )
-from resnet_cluster.cli.stores import leave, looked_up, opened_store
+from resnet_cluster.cli.stores import is_newly_lost, leave, looked_up, opened_store
 
 if TYPE_CHECKING:
     from resnet_cluster.results import RunSummary
@@ -33,10 +34,8 @@ STOP_TIMEOUT_S = 180.0
 
 def list_runs(output: OutputOption = Output.table) -> None:
     """List the runs, the newest last."""
-    from resnet_cluster.results import note_lost_owner
-
     with opened_store() as store:
-        lost = [run for run in store.runs() if note_lost_owner(run.run_dir)]
+        lost = [run for run in store.runs() if is_newly_lost(run)]
         if lost:
             store.ingest()
         runs = store.runs()
@@ -56,8 +55,8 @@ def status(run: RunArgument, output: OutputOption = Output.table) -> None:
     facts = _facts(found)
     if output is Output.json:
         lists = {
-            "epochs": [epoch.model_dump(mode="json") for epoch in epochs],
-            "evaluations": [e.model_dump(mode="json") for e in found.evaluations],
+            "epochs": [as_json(epoch) for epoch in epochs],
+            "evaluations": [as_json(evaluation) for evaluation in found.evaluations],
         }
         print_json(facts | lists)
         return
@@ -180,22 +179,21 @@ def _facts(run: RunSummary) -> dict[str, Any]:
 
 
 def _print_runs(runs: tuple[RunSummary, ...]) -> None:
-    from rich import box
-    from rich.table import Table
-
-    table = Table("id", "name", "state", "step", "test error", "begun", box=box.SIMPLE)
+    rows = []
     for run in runs:
         facts = _facts(run)
         error = facts["top1_err"]
-        table.add_row(
-            run.run_id,
-            printable(run.name),
-            facts["state"],
-            f"{facts['step']:,} of {facts['num_steps']:,}",
-            "" if error is None else f"{error:.2f} %",
-            f"{run.created_at.astimezone():%Y-%m-%d %H:%M}",
+        rows.append(
+            (
+                run.run_id,
+                run.name,
+                facts["state"],
+                f"{facts['step']:,} of {facts['num_steps']:,}",
+                "" if error is None else f"{error:.2f} %",
+                f"{run.created_at.astimezone():%Y-%m-%d %H:%M}",
+            )
         )
-    console().print(table)
+    print_table(("id", "name", "state", "step", "test error", "begun"), rows)
 
 
 def _print_files(folder: Path) -> None:

@@ -40,13 +40,21 @@ def looked_up(store: ResultStore, reference: str) -> RunSummary:
         UnknownRunError: there is none.
         UsageError: several ids begin so.
     """
-    from resnet_cluster.results import note_lost_owner
-
     run = store.run(reference)
-    if note_lost_owner(run.run_dir):
+    if is_newly_lost(run):
         store.ingest()
         return store.run(run.run_id)
     return run
+
+
+def is_newly_lost(run: RunSummary) -> bool:
+    """Whether its owner is found to be gone, and that could be recorded."""
+    from resnet_cluster.results import note_lost_owner
+
+    try:
+        return note_lost_owner(run.run_dir)
+    except OSError:  # a storage that may only be read here
+        return False
 
 
 def leave(ended: AttemptEnded, signal: int | None = None) -> NoReturn:

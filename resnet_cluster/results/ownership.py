@@ -11,8 +11,10 @@ import os
 import socket
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
+from resnet_cluster.errors import IntegrityError
 from resnet_cluster.results.events import EventLog
 from resnet_cluster.results.records import AttemptEnded, AttemptStarted, RunState
 
@@ -82,7 +84,12 @@ def note_lost_owner(run_dir: Path) -> bool:
     attempt = last_attempt(log)
     if attempt == 0 or f"attempt-{attempt:03d}-ended" in log.names():
         return False
-    started = log.load(f"attempt-{attempt:03d}-started")
+    try:
+        started = log.load(f"attempt-{attempt:03d}-started")
+    except IntegrityError:
+        # Who drives it cannot be read any more, only whether somebody's heart still beats.
+        long_ago = datetime.fromtimestamp(0, UTC)
+        started = AttemptStarted(attempt=attempt, owner="unknown", at=long_ago)
     assert isinstance(started, AttemptStarted)
     if is_owner_alive(run_dir, started):
         return False

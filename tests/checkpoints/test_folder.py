@@ -196,6 +196,8 @@ def test_death_at_any_point_of_saving(server: RankServer, tmp_path: Path) -> Non
         assert holds(folder, newest.step)
         assert newest.step in (20, 30)
         seen.add(newest.step)
+        for step in folder.steps():  # a folder with its final name is whole
+            folder.load(step)
         folder.save(40, make_state(40))  # as the resumed run does
         assert holds(folder, 40)
         assert len(list(folder.folder.iterdir())) == 2, "something was left behind"

@@ -27,7 +27,9 @@ def test_sums_over_batches_are_scikit_learns_over_all(
     labels = torch.randint(0, num_classes, (sum(sizes),), generator=draw)
     losses = torch.rand(sum(sizes), generator=draw)
     tally = Tally(CPU)
-    for parts in zip(logits.split(sizes), labels.split(sizes), losses.split(sizes), strict=True):
+    for parts in zip(
+        *(torch.split(whole, sizes) for whole in (logits, labels, losses)), strict=True
+    ):
         tally.add(parts[0], parts[1], parts[2].sum())
 
     totals = totals_of(tally.sums)

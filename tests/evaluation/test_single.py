@@ -25,7 +25,7 @@ def expected_score(num_classes: int) -> dict[str, Any]:
     classes = np.arange(num_classes)
 
     def error(k: int) -> float:
-        return 100.0 * (1.0 - top_k_accuracy_score(labels, scores, k=k, labels=classes))
+        return 100.0 * (1.0 - float(top_k_accuracy_score(labels, scores, k=k, labels=classes)))
 
     return {
         "loss": pytest.approx(log_loss(labels, scores, labels=classes), rel=1e-5),

@@ -125,7 +125,7 @@ def _assert_alike(tensor: torch.Tensor, rank: int) -> None:
 
 def train_in_double(rank: int, world_size: int, folder: Path, **arguments: Any) -> None:
     """Train a job with images, weights and statistics of doubles, where rounding hides nothing."""
-    module = importlib.import_module("resnet_cluster.training.run")
+    module: Any = importlib.import_module("resnet_cluster.training.run")
     build, normalize = module.initialised_net, Normalize.__call__
     module.initialised_net = lambda *args: build(*args).double()
     Normalize.__call__ = lambda *args: normalize(*args).double()  # type: ignore[method-assign]

@@ -21,7 +21,6 @@ def test_compiled_net_trains_alike(
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     # In this process: workers of the compiler would outlive the test.
     monkeypatch.setattr(inductor_config, "compile_threads", 1)
-    monkeypatch.setattr(inductor_config.cpp, "simdlen", 1)
     changes = {"train.iterations": 2, "train.ema": {"decay": 0.5}, "train.lr": 0.01}
     eager, compiled = (
         make_tiny_job(changes | {"train.compile": is_compiled}) for is_compiled in (False, True)

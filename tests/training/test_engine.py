@@ -41,7 +41,7 @@ def make_net(train: TrainSpec) -> nn.Module:
     with torch.no_grad():
         for parameter in net.parameters():
             if parameter.ndim == 1:
-                parameter += 0.1 * torch.randn_like(parameter)
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
     layout = torch.channels_last if train.channels_last else torch.contiguous_format
     return net.to(memory_format=layout)
 
@@ -89,11 +89,12 @@ class PlainRun:
             name for name in named if "bn" in name or "downsample.1" in name or "bias" in name
         }
         spared = set() if train.decay_bn_and_bias else is_norm_or_bias
+        groups: list[dict[str, Any]] = [
+            {"params": [named[name] for name in named if name not in spared]},
+            {"params": [named[name] for name in spared], "weight_decay": 0.0},
+        ]
         self.optimizer = torch.optim.SGD(
-            [
-                {"params": [named[name] for name in named if name not in spared]},
-                {"params": [named[name] for name in spared], "weight_decay": 0.0},
-            ],
+            groups,
             lr=1.0,
             momentum=train.momentum,
             nesterov=train.nesterov,
@@ -102,13 +103,11 @@ class PlainRun:
         )
         self.scaler = torch.amp.GradScaler("cpu", enabled=train.precision == "fp16")
         if train.ema:
-            decay = train.ema.decay
-            average = AveragedModel(
-                self.net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True
-            )
+            move = get_ema_multi_avg_fn(train.ema.decay)  # type: ignore[no-untyped-call]
+            average = AveragedModel(self.net, multi_avg_fn=move, use_buffers=True)
             # Torch would begin the average with the weights after the first step; ours begins
             # with the initial ones, as the copy in `average` does once it counts as an average.
-            average.n_averaged.fill_(1)  # type: ignore[operator]
+            average.n_averaged.fill_(1)
             self.average = average
 
     def step(self, batches: list[Batch], lr: float) -> None:

@@ -23,6 +23,7 @@ from tiny_jobs import (
 
 from resnet_cluster.checkpoints import CheckpointFolder
 from resnet_cluster.training import pulse
+from resnet_cluster.training.engine import Engine
 
 WARMUP_LR, LR, WINDOW = 0.01, 0.05, 3
 
@@ -148,6 +149,51 @@ def test_figures_do_not_depend_on_who_looks(
     assert (looks == list(range(1, 9))) == (seconds_between == 0 or checkpoint_every_steps == 1)
     assert [figures(epoch) for epoch in other.epochs] == [figures(epoch) for epoch in usual.epochs]
     assert_same(last_state(tmp_path / "other"), last_state(tmp_path / "usual"))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_mixed_precision_goes_on_where_it_was(
+    few_digits: Path, tmp_path: Path, every_step: None, precision: str
+) -> None:
+    """The scale of fp16's losses, and how long it has held, among the rest."""
+    job = make_tiny_job({"train.precision": precision, "train.ema": {"decay": 0.5}})
+    train(job, few_digits, tmp_path / "whole")
+    asked = itertools.count(1)
+    outcome, _ = train(job, few_digits, tmp_path / "cut", stop_requested=lambda: next(asked) >= 3)
+    assert outcome.step == 3
+    train(job, few_digits, tmp_path / "cut")
+    state = last_state(tmp_path / "whole")
+    assert bool(state["shared"]["scaler"]) == (precision == "fp16")
+    assert_same(last_state(tmp_path / "cut"), state)
+    assert_same(final_weights(tmp_path / "cut"), final_weights(tmp_path / "whole"))
+
+
+def test_resumed_run_looks_up_once_a_second(
+    few_digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps that an earlier process took say nothing of how fast this one is."""
+    job = make_tiny_job({"train.global_batch_size": 8, "train.bn_group": 8, "train.iterations": 24})
+    clock = Clock()
+    step = Engine.step
+
+    def slow_step(self: Engine, *batches: Any, **rest: Any) -> None:
+        clock.now += 0.25
+        step(self, *batches, **rest)
+
+    monkeypatch.setattr(pulse, "time", clock)
+    monkeypatch.setattr(Engine, "step", slow_step)
+    train(job, few_digits, tmp_path, stop_requested=lambda: clock.now > 2.3)
+    _, resumed = train(job, few_digits, tmp_path)
+    assert [report.step for report in resumed.progress] == [14, 18, 22, 24]
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 def warmup_job(below: float, *, num_steps: int = 5 * WINDOW) -> Any:

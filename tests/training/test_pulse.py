@@ -7,6 +7,7 @@ import itertools
 import pytest
 import torch
 
+from resnet_cluster.evaluation import Totals
 from resnet_cluster.training import pulse
 from resnet_cluster.training.pulse import MAX_STEPS_BETWEEN, Agreed, Pulse
 
@@ -67,7 +68,7 @@ def test_sums_since_the_marks(clock: Clock) -> None:
     each.window_mark.copy_(torch.tensor([9.0, 3.0, 2.0, 6.0]))
     agreed = each.beat(1, sums, stop=True)
     assert agreed == Agreed(
-        epoch=pulse.Totals(loss=9.0, wrong1=3.0, wrong5=1.0, num_images=6.0),
-        window=pulse.Totals(loss=1.0, wrong1=1.0, wrong5=0.0, num_images=2.0),
+        epoch=Totals(loss=9.0, wrong1=3.0, wrong5=1.0, num_images=6.0),
+        window=Totals(loss=1.0, wrong1=1.0, wrong5=0.0, num_images=2.0),
         stop=True,
     )

@@ -187,12 +187,12 @@ def test_the_rate_cannot_be_told_a_test_error() -> None:
 def test_error_warmup_is_the_papers_rule() -> None:
     warmup = {"kind": "until_train_error", "lr": 0.01, "below": 80.0, "window": 5}
     rate = make_rate({"kind": "step", "milestones": [20]}, warmup)
-    assert rate.window == 5
+    windows = [rate.window]
     for error in (90.0, 80.0):  # 80 is not below 80
         rate.observe_window(error)
         assert rate.at(10) == 0.01
     rate.observe_window(79.9)
-    assert rate.window is None
+    assert [*windows, rate.window] == [5, None]
     assert rate.at(10) == LR
     assert rate.at(20) == pytest.approx(LR / 10)
 
