@@ -9,6 +9,7 @@ written to its end. Ray is given metrics only; it never sees these.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -63,7 +64,7 @@ class CheckpointFolder:
         part.mkdir(parents=True)
         try:
             _write(part, step, state)
-            shutil.rmtree(final, ignore_errors=True)
+            self._remove(step)
             part.rename(final)
             sync(self.folder)
         finally:
@@ -120,7 +121,15 @@ class CheckpointFolder:
         # Later steps than the newest were passed over as damaged: they must not count as kept.
         kept = [step for step in self.steps() if step <= newest][-NUM_KEPT:]
         for step in set(self.steps()) - set(kept):
-            shutil.rmtree(self._path(step), ignore_errors=True)
+            self._remove(step)
+
+    def _remove(self, step: int) -> None:
+        """Remove a checkpoint, if it is there: under another name, lest a half of it look whole."""
+        path = self._path(step)
+        condemned = self.folder / f".{path.name}.old.part"
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(condemned)
+        shutil.rmtree(condemned, ignore_errors=True)
 
 
 def _write(part: Path, step: int, state: dict[str, Any]) -> None:

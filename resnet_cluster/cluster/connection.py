@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import ray
 from ray._private import auto_init_hook
 from ray._private.authentication.authentication_token_setup import (
     maybe_enable_token_auth_if_token_available,
 )
+from ray._private.gcs_utils import create_gcs_channel
 
 from resnet_cluster.errors import ClusterUnreachableError, UsageError
 
@@ -132,10 +134,19 @@ def _probe(address: str) -> None:
     try:
         socket.create_connection((host, number), timeout=PROBE_DEADLINE_S).close()
     except (OSError, OverflowError, UnicodeError) as error:  # the last: no name of a host
-        raise ClusterUnreachableError(
-            f"no Ray cluster answers at {address}: {getattr(error, 'strerror', None) or error}",
-            mend="start one with `ray start --head`, or leave --address out",
-        ) from error
+        raise _no_answer(address, getattr(error, "strerror", None) or str(error)) from error
+    with contextlib.closing(create_gcs_channel(address)) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=PROBE_DEADLINE_S)
+        except grpc.FutureTimeoutError as error:
+            raise _no_answer(address, "what listens there is something else") from error
+
+
+def _no_answer(address: str | None, why: str) -> ClusterUnreachableError:
+    return ClusterUnreachableError(
+        f"no Ray cluster answers at {address or 'this machine'}: {why}",
+        mend="start one with `ray start --head`, or leave --address out",
+    )
 
 
 def _unreachable(address: str | None, error: Exception) -> ClusterUnreachableError:
@@ -145,11 +156,7 @@ def _unreachable(address: str | None, error: Exception) -> ClusterUnreachableErr
             f"the Ray cluster at {address} refuses this user's access token",
             mend=f"copy the cluster's token to {_token_path()}, readable by you alone",
         )
-    first_line = str(error).strip().partition("\n")[0]
-    return ClusterUnreachableError(
-        f"no Ray cluster answers at {address or 'this machine'}: {first_line}",
-        mend="start one with `ray start --head`, or leave --address out",
-    )
+    return _no_answer(address, str(error).strip().partition("\n")[0])
 
 
 def _close_token() -> None:

@@ -133,6 +133,15 @@ class TestAddress:
             assert_refused(refused, 4, address, "ray start --head")
         assert not list(runs.glob("r-*"))
 
+    def test_something_else_listens(self, job: Path, call: Call, runs: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = f"127.0.0.1:{server.getsockname()[1]}"
+            began = time.monotonic()
+            refused = call("submit", job, "--address", address)
+        assert time.monotonic() - began < 15
+        assert_refused(refused, 4, address)
+        assert not list(runs.glob("r-*"))
+
     @pytest.mark.parametrize("address", ["..:80", "no-such-host.invalid:80", "127.0.0.1:99999"])
     def test_no_such_place(self, address: str, job: Path, call: Call) -> None:
         assert_refused(call("submit", job, "--address", address), 4, address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,7 +135,9 @@ def test_a_killed_owner_is_noticed_and_its_run_goes_on(sandbox: Sandbox, done: D
     status = sandbox.run("status", "tiny", "-o", "json").json()
     assert status["state"] == "LOST"
     assert str(command.process.pid) in status["message"]
-    sandbox.wait_for(lambda: not sandbox.processes(), timeout_s=20)
+    sandbox.wait_for(lambda: not sandbox.processes(), timeout_s=30)
+    for scratch in (sandbox.folder / "tmp").glob("resnet-cluster-*"):
+        shutil.rmtree(scratch)  # nobody was left to do it
     assert sandbox.run("wait", "tiny").code == 105
 
     resumed = sandbox.run("resume", "tiny")
