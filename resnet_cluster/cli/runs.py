@@ -82,7 +82,7 @@ def logs(
     with opened_store() as store:
         found = looked_up(store, run)
     with training_display(output, err=sys.stdout, has_progress=False) as display:
-        if follow and not found.state.is_terminal:
+        if follow:  # of an ended run too: the exit code must not depend on who was first
             leave(follow_run(found.run_dir, tell=display.tell))
         for _, record in EventLog(found.run_dir).read():
             display.tell(record)
