@@ -55,7 +55,9 @@ class TestDone:
     def test_stderr_is_plain_and_without_noise(self, done: Done) -> None:
         lines = done.result.err.splitlines()
         assert not [line for line in lines if "\x1b" in line or "ray" in line.lower().split()]
-        assert sum(line.startswith("epoch ") for line in lines) == NUM_EPOCHS
+        # A slow machine prints a line of progress now and then, which says how much is left.
+        epochs = [line for line in lines if line.startswith("epoch ") and "left" not in line]
+        assert len(epochs) == NUM_EPOCHS
         assert "SUCCEEDED" in lines
 
     def test_every_epoch_is_recorded_once(self, done: Done) -> None:
