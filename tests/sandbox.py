@@ -11,6 +11,7 @@ nothing else on the machine is ever touched. Leaving the block fails where anyth
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
 import os
 import shutil
@@ -31,6 +32,7 @@ END_DEADLINE_S = 30.0
 """For processes to be gone, once what they belong to has ended."""
 POLL_S = 0.05
 
+_CACHE = f"torchinductor_{getpass.getuser()}"  # torch's own, for good
 _OURS = ("RESNET_CLUSTER_", "RAY_")
 _TERMINAL = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "TTY_COMPATIBLE")
 
@@ -133,7 +135,7 @@ class Sandbox:
         while self.processes() and time.monotonic() < deadline:
             time.sleep(POLL_S)
         left = [line[:120] for line in self.processes().values()]
-        left += [path.name for path in (self.folder / "tmp").glob("resnet-cluster-*")]
+        left += [path.name for path in (self.folder / "tmp").iterdir() if path.name != _CACHE]
         return left + sorted(_shared_memory() - self._segments - _mapped_segments())
 
 

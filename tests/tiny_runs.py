@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -95,3 +96,6 @@ def wait_until_mid_epoch(sandbox: Sandbox, command: Command, *, attempt: int = 1
 def worker_pids(sandbox: Sandbox) -> list[int]:
     """Processes that train."""
     return [pid for pid, line in sandbox.processes().items() if line.startswith("ray::RayTrainW")]
+
+
+SIGKILLED = -signal.SIGKILL
