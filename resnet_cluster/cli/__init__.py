@@ -8,8 +8,23 @@ import os
 import signal
 import sys
 import traceback
+from typing import NoReturn
 
 from resnet_cluster.errors import PreflightError, ResnetClusterError
+
+
+def entry() -> NoReturn:
+    """The `resnet-cluster` program: `main` in a process that ends at once.
+
+    Python would take the modules of torch and ray apart for up to two seconds after the last line.
+    """
+    code: object = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def main() -> None:
@@ -23,7 +38,10 @@ def main() -> None:
     from resnet_cluster.cli.app import app
 
     try:
-        app()
+        try:
+            app()
+        finally:
+            _flush()
     except ResnetClusterError as error:
         _fail(error.message, error.mend, error.exit_code, debug=debug)
     except KeyboardInterrupt:
@@ -49,6 +67,14 @@ def _take_debug_flag() -> bool:
         sys.argv.remove("--debug")
         return True
     return os.environ.get("RESNET_CLUSTER_DEBUG", "") not in ("", "0")
+
+
+def _flush() -> None:
+    """Write what is still to be written, so that a failure to do so is told like any other."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def _fail(message: str, mend: str, exit_code: int, *, debug: bool) -> None:

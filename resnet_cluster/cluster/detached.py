@@ -15,11 +15,11 @@ from pathlib import Path
 from ray.job_submission import JobSubmissionClient
 
 from resnet_cluster.cluster.connection import Cluster, chosen_address, connected
-from resnet_cluster.cluster.driver import POLL_S, Driver, StopRequest
-from resnet_cluster.cluster.launch import signals_to
+from resnet_cluster.cluster.driver import POLL_S, Driver
 from resnet_cluster.cluster.noise import noise_in
 from resnet_cluster.cluster.preflight import check_resources, check_space
 from resnet_cluster.cluster.run_folder import RunFolder
+from resnet_cluster.cluster.signals import StopRequest, signals_to
 from resnet_cluster.cluster.submission import Claim, FoundRun, PlannedJob
 from resnet_cluster.errors import ClusterUnreachableError, PreflightError
 from resnet_cluster.files import write_whole

@@ -13,8 +13,10 @@ from ray.train import WorkerGroupError
 from resnet_cluster.cluster.connection import Cluster
 from resnet_cluster.cluster.progress import start_board
 from resnet_cluster.cluster.run_folder import RunFolder
-from resnet_cluster.cluster.trainer import build_trainer
-from resnet_cluster.cluster.worker import WorkerTask, explain
+from resnet_cluster.cluster.signals import StopRequest
+from resnet_cluster.cluster.task import WorkerTask
+from resnet_cluster.cluster.trainer import build_trainer, start_coordinator
+from resnet_cluster.cluster.worker import explain
 from resnet_cluster.errors import UsageError
 from resnet_cluster.results import (
     AnyRecord,
@@ -38,16 +40,6 @@ START_DEADLINE_S = 300.0
 """From the start of an attempt to its first batch: processes, imports, the data."""
 STOP_DEADLINE_S = 120.0
 """From a request to stop to the checkpoint and the end; after it the workers are ended."""
-
-
-@dataclass
-class StopRequest:
-    """What signals have asked of the driver."""
-
-    times: int = 0
-    """Once: checkpoint and end. Twice: end now."""
-    signal: int | None = None
-    """The first signal that asked."""
 
 
 @dataclass(kw_only=True)
@@ -118,6 +110,7 @@ class Driver:
 
     def _fitting(self) -> threading.Thread:
         """Ray Train at work, in a thread: in the main one it would take over Ctrl-C."""
+        start_coordinator()
         self._board = start_board(self.run_dir.name)
         task = WorkerTask(
             run_dir=self.run_dir,

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from resnet_cluster.cluster.connection import chosen_address, connected
-from resnet_cluster.cluster.driver import Driver, StopRequest, Tell
 from resnet_cluster.cluster.noise import noise_in
 from resnet_cluster.cluster.preflight import check_own_machine, check_resources, check_space
 from resnet_cluster.cluster.run_folder import RunFolder
+from resnet_cluster.cluster.signals import StopRequest, signals_to
 from resnet_cluster.cluster.submission import Claim, FoundRun, PlannedJob
 from resnet_cluster.results import AttemptEnded, EventLog, last_attempt
+
+if TYPE_CHECKING:
+    from resnet_cluster.cluster.driver import Tell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,8 @@ def launch(planned: PlannedJob, runs_root: Path, how: Launch) -> Launched:
         real_out, real_err = stack.enter_context(noise_in(scratch / "ray.log"))
         cluster = stack.enter_context(connected(address))
         check_resources(planned.job, cluster)
+        from resnet_cluster.cluster.driver import Driver  # Ray Train: seconds to import
+
         found = how.claim()
         stack.enter_context(_driver_noise(found))
         tell = stack.enter_context(how.display(found, real_out, real_err))
@@ -79,20 +82,3 @@ def launch(planned: PlannedJob, runs_root: Path, how: Launch) -> Launched:
 def _driver_noise(found: FoundRun) -> contextlib.AbstractContextManager[object]:
     attempt = last_attempt(EventLog(found.run.run_dir)) + 1
     return noise_in(RunFolder(found.run.run_dir).driver_log(attempt))
-
-
-@contextlib.contextmanager
-def signals_to(stop: StopRequest) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM into requests; Ray's own handlers would end the workers at once."""
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.times += 1
-        stop.signal = stop.signal or number
-
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    previous = {kind: signal.signal(kind, on_signal) for kind in kinds}
-    try:
-        yield
-    finally:
-        for kind, handler in previous.items():
-            signal.signal(kind, handler)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 
 from resnet_cluster.cluster.board import Board
-from resnet_cluster.training import Progress
+
+if TYPE_CHECKING:
+    from resnet_cluster.training import Progress
 
 NAMESPACE = "resnet-cluster"
 
@@ -31,6 +33,8 @@ class ProgressBoard:
 
     def poll(self) -> Progress | None:
         """The latest progress where an answer is there, else None; never waits."""
+        from resnet_cluster.training import Progress  # and torch, which a task must not import
+
         if self._asked is None:
             self._asked = self._actor.latest.remote()
         ready, _ = ray.wait([self._asked], timeout=0)

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import (
+    get_or_create_autoscaling_coordinator,
+)
 from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
+from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from resnet_cluster.cluster.connection import Cluster
 from resnet_cluster.cluster.preflight import takes_gpu
+from resnet_cluster.cluster.process_group import ProcessGroupConfig
 from resnet_cluster.cluster.run_folder import RunFolder
-from resnet_cluster.cluster.worker import WorkerTask, train_worker
+from resnet_cluster.cluster.task import WorkerTask
+from resnet_cluster.cluster.worker import train_worker
 from resnet_cluster.spec import JobSpec
 
 COLLECTIVE_TIMEOUT_S = 600
 """Longest wait of a rank for the others: beyond it the attempt fails instead of hanging."""
 
 
-def build_trainer(job: JobSpec, task: WorkerTask, cluster: Cluster) -> TorchTrainer:
+def build_trainer(job: JobSpec, task: WorkerTask, cluster: Cluster) -> DataParallelTrainer:
     """A trainer whose `fit` runs the attempt; metrics go to Ray, checkpoints never."""
     use_gpu = takes_gpu(job, cluster)
     kind = _LeanTrainer if cluster.address else _EmbeddedTrainer
     return kind(
         train_worker,
         train_loop_config={"task": task},
-        torch_config=TorchConfig(timeout_s=COLLECTIVE_TIMEOUT_S),
+        backend_config=ProcessGroupConfig(timeout_s=COLLECTIVE_TIMEOUT_S),
         scaling_config=ScalingConfig(
             num_workers=job.resources.workers,
             use_gpu=use_gpu,
@@ -43,18 +48,26 @@ def build_trainer(job: JobSpec, task: WorkerTask, cluster: Cluster) -> TorchTrai
     )
 
 
+def start_coordinator() -> None:
+    """Start the actor to which Ray Train tells what it needs, and do not wait for it.
+
+    Its controller would start it, after its own imports and before it asks for workers.
+    """
+    get_or_create_autoscaling_coordinator()  # type: ignore[no-untyped-call]
+
+
 def _resources(job: JobSpec, use_gpu: bool) -> dict[str, float]:
     resources = {"CPU": float(job.resources.cpus_per_worker)}
     return resources | {"GPU": 1.0} if use_gpu else resources
 
 
-class _LeanTrainer(TorchTrainer):
+class _LeanTrainer(DataParallelTrainer):
     """Without the process that would hand out Ray's data sets: FFCV loads the images."""
 
     unwanted: ClassVar[tuple[type, ...]] = (DatasetsCallback,)
 
     def _create_default_callbacks(self) -> list[Any]:
-        callbacks = super()._create_default_callbacks()  # type: ignore[misc]  # declared as V1's
+        callbacks = super()._create_default_callbacks()
         return [c for c in callbacks if not isinstance(c, self.unwanted)]
 
 

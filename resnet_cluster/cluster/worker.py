@@ -9,17 +9,16 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import ray.train
 import ray.train.torch
 import torch
 
 from resnet_cluster import training
-from resnet_cluster.cluster.progress import ProgressBoard
 from resnet_cluster.cluster.run_folder import RunFolder
+from resnet_cluster.cluster.task import WorkerTask
 from resnet_cluster.data import load_manifest
 from resnet_cluster.errors import ResnetClusterError
 from resnet_cluster.evaluation import Score
@@ -34,18 +33,6 @@ from resnet_cluster.results import (
     RunState,
 )
 from resnet_cluster.spec import load_resolved
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkerTask:
-    """What the driver sends to each worker."""
-
-    run_dir: Path
-    attempt: int
-    job: dict[str, Any]
-    """The resolved job, as JSON."""
-    dataset_folder: Path
-    board: ProgressBoard
 
 
 def train_worker(config: dict[str, WorkerTask]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -59,15 +59,30 @@ class _MultiplyAdds(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func is functional.batch_norm:
-            # It keeps the shape; it is slow on the meta device, and refuses to train on one value.
-            return args[0]
-        output = func(*args, **(kwargs or {}))
+        output = _shaped_like(func, args)
+        if output is None:
+            output = func(*args, **(kwargs or {}))
         if func in (functional.conv2d, functional.linear):
             weight = args[1]
             # Each output is the inner product of one filter, or one row, with its inputs.
             self.total += output.numel() * weight[0].numel()
         return output
+
+
+def _shaped_like(func: Any, args: tuple[Any, ...]) -> Tensor | None:
+    """An output's shape where the meta device is slow to find it; None where torch is to be asked.
+
+    It takes its time over batch normalisation, and refuses it of a single value; for the others
+    torch imports its compiler first, for two seconds.
+    """
+    if func is functional.batch_norm:
+        return args[0]  # type: ignore[no-any-return]
+    if func is functional.adaptive_avg_pool2d and args[1] == 1:
+        return args[0][..., :1, :1]  # type: ignore[no-any-return]
+    if func is functional.linear:
+        images, weight = args[:2]
+        return images.new_empty(*images.shape[:-1], weight.shape[0])  # type: ignore[no-any-return]
+    return None
 
 
 def describe(

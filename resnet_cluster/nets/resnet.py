@@ -111,6 +111,8 @@ def _initialise(module: nn.Module) -> None:
     do; torchvision takes fan_out). The classifier is drawn by the same rule. Batch normalisation
     begins as the identity.
     """
+    if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+        return  # nothing to draw, and torch would import its compiler to do so
     if isinstance(module, nn.Conv2d | nn.Linear):
         fan_in = module.weight[0].numel()
         nn.init.normal_(module.weight, std=math.sqrt(2 / fan_in))

@@ -21,7 +21,7 @@ from resnet_cluster.training.batchnorm import (
 from resnet_cluster.training.ema import Ema
 from resnet_cluster.training.gradients import GradientSum
 from resnet_cluster.training.images import Pixels
-from resnet_cluster.training.optimizer import build_optimizer, set_lr
+from resnet_cluster.training.optimizer import build_optimizer
 
 
 class Engine:
@@ -77,7 +77,7 @@ class Engine:
             epoch: counted from 0; with the seed and an image's number it fixes its augmentation.
             lr: learning rate of the step.
         """
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         self.statistics.before_step()
         for place, batch in enumerate(batches, start=1):
             loss = self._loss(batch, epoch)
@@ -86,8 +86,7 @@ class Engine:
             self.scaler.scale(loss / self.train.global_batch_size).backward()  # type: ignore[no-untyped-call]
         self.statistics.after_step()
         self.gradients.finish()
-        set_lr(self.optimizer, lr)
-        self.scaler.step(self.optimizer)
+        self.scaler.step(self.optimizer, lr=lr)  # type: ignore[arg-type]  # it takes what steps
         self.scaler.update()
         if self.ema:
             self.ema.update()
@@ -132,7 +131,7 @@ class Engine:
         """The state that is the same on every rank."""
         return {
             "net": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "momenta": self.optimizer.state(),
             "scaler": self.scaler.state_dict(),
             "ema": self.ema.parameters if self.ema else None,
         }
@@ -147,7 +146,7 @@ class Engine:
     def load_shared_state(self, state: dict[str, Any]) -> None:
         """Go on from `shared_state`; addends come after it, since the network holds some."""
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state(state["momenta"])
         self.scaler.load_state_dict(state["scaler"])
         if self.ema:
             torch._foreach_copy_(self.ema.parameters, state["ema"])

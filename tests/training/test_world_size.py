@@ -7,6 +7,7 @@ apart by a factor of ten every few steps, as any training does.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,8 @@ def whole_state(state: dict[str, Any]) -> dict[str, torch.Tensor]:
     tensors = {name: tensor for name, tensor in state["shared"]["net"].items() if "run" not in name}
     for place, average in enumerate(state["shared"]["ema"]):
         tensors[f"ema.{place}"] = average
-    for place, buffers in state["shared"]["optimizer"]["state"].items():
-        tensors[f"momentum.{place}"] = buffers["momentum_buffer"]
+    for place, momentum in enumerate(itertools.chain(*state["shared"]["momenta"])):
+        tensors[f"momentum.{place}"] = momentum
     addends = zip(*(rank["addends"] for rank in state["ranks"]), strict=True)
     for place, parts in enumerate(addends):
         tensors[f"addend.{place}"] = torch.stack(parts).sum(0)
