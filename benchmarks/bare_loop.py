@@ -1,12 +1,11 @@
 """A training loop as one writes it by hand for one experiment; it imports nothing of the project.
 
-`loop.py` runs it as a process of its own and gives it its turns. Its flags come as one JSON object:
-beton, depth, batch, bn_group, pad, precision, channels_last, device, threads, block, seed, folder.
+It is a generator, so that it can be held before each step; that is all it does for the benchmark.
+Its flags: beton, depth, batch, bn_group, pad, precision, channels_last, device, seed, folder.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -96,46 +95,24 @@ def augment(images: Tensor, pad: int) -> Tensor:
     return cropped.view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
-class Turns:
-    """Says how long a block took, and waits for the word to go on."""
-
-    def __init__(self, block: int, images_per_step: int) -> None:
-        self.block, self.images, self.steps = block, block * images_per_step, -1
-        self.began, self.cpu = time.perf_counter(), time.process_time()
-
-    def before_step(self) -> None:
-        self.steps += 1
-        if self.steps % self.block:
-            return
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        wall, cpu = time.perf_counter() - self.began, time.process_time()
-        print(json.dumps({"wall_s": wall, "cpu_s": cpu - self.cpu}), flush=True)
-        self.cpu = cpu
-        if not sys.stdin.readline().strip():
-            sys.exit()
-        self.began = time.perf_counter()
-
-
-def train(flags: dict[str, Any]) -> None:
-    """Train until there are no more turns."""
+def train(flags: dict[str, Any]) -> Iterator[int]:
+    """Train for ever; yields the number of parameters before each step."""
     device = torch.device(flags["device"])
     torch.manual_seed(flags["seed"])
     data = Images(flags["beton"])
     layout = torch.channels_last if flags["channels_last"] else torch.contiguous_format
     net = build_net(flags["depth"], int(data.labels.max()) + 1).to(device).to(memory_format=layout)
-    print(json.dumps({"num_parameters": sum(p.numel() for p in net.parameters())}), flush=True)
+    num_parameters = sum(parameter.numel() for parameter in net.parameters())
     optimizer = torch.optim.SGD(net.parameters(), 0.1, 0.9, weight_decay=1e-4, fused=True)
     every = np.arange(len(data.labels))
     mean = torch.from_numpy(data.read(every).mean(0, dtype=np.float64)).float()
     mean = mean.permute(2, 0, 1).contiguous().to(device)
     sums = torch.zeros(4, dtype=torch.float64, device=device)
-    turns = Turns(flags["block"], flags["batch"])
     dtype = {"bf16": torch.bfloat16}.get(flags["precision"], torch.float32)
     said = time.monotonic()
     for epoch in range(10**9):
         for groups in steps(data, flags, epoch):
-            turns.before_step()
+            yield num_parameters
             optimizer.zero_grad(set_to_none=True)
             for pixels, targets in groups:
                 labels = targets.to(device, non_blocking=True)
@@ -172,10 +149,3 @@ def steps(
         yield (
             (torch.from_numpy(data.read(own)), torch.from_numpy(data.labels[own])) for own in ids
         )
-
-
-if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    torch.set_num_threads(given["threads"])
-    train(given)
-    assert not any(name.startswith("resnet_cluster") for name in sys.modules)

@@ -186,7 +186,5 @@ def _join(rank: int, world_size: int, store: Path) -> None:
 
 
 if __name__ == "__main__":
-    # What a rank would import, the second of them when it first builds an optimiser.
-    for name in ("resnet_cluster.training", "torch._dynamo"):
-        importlib.import_module(name)
+    importlib.import_module("resnet_cluster.training")  # what every rank would import
     _serve()

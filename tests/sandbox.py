@@ -11,7 +11,6 @@ nothing else on the machine is ever touched. Leaving the block fails where anyth
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
 import os
 import shutil
@@ -28,11 +27,11 @@ from typing import Any, Self
 PROGRAM = Path(sys.executable).with_name("resnet-cluster")
 DEADLINE_S = 120.0
 """For a command: some ten times what the slowest takes on an idle machine of two cores."""
-END_DEADLINE_S = 30.0
-"""For processes to be gone, once what they belong to has ended."""
+END_DEADLINE_S = 90.0
+"""For processes to be gone, once what they belong to has ended: the agents of a Ray node that was
+killed call for its head for a minute."""
 POLL_S = 0.05
 
-_CACHE = f"torchinductor_{getpass.getuser()}"  # torch's own, for good
 _OURS = ("RESNET_CLUSTER_", "RAY_")
 _TERMINAL = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "TTY_COMPATIBLE")
 
@@ -130,12 +129,16 @@ class Sandbox:
             "RESNET_CLUSTER_HOME": str(self.home),
         }
 
-    def _left_over(self) -> list[str]:
+    def wait_for_the_end(self) -> None:
+        """Wait until nothing that was started here is left."""
         deadline = time.monotonic() + END_DEADLINE_S
-        while self.processes() and time.monotonic() < deadline:
+        while left := self.processes():
+            assert time.monotonic() < deadline, f"left behind: {left}"
             time.sleep(POLL_S)
-        left = [line[:120] for line in self.processes().values()]
-        left += [path.name for path in (self.folder / "tmp").iterdir() if path.name != _CACHE]
+
+    def _left_over(self) -> list[str]:
+        self.wait_for_the_end()
+        left = [path.name for path in (self.folder / "tmp").glob("resnet-cluster-*")]
         return left + sorted(_shared_memory() - self._segments - _mapped_segments())
 
 

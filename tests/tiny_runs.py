@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from resnet_cluster.checkpoints import load_weights
 
 STEPS_PER_EPOCH = 22  # 1,438 images in batches of 64
 NUM_EPOCHS = 3
+EPOCHS = [f"epoch-{epoch:05d}" for epoch in range(1, NUM_EPOCHS + 1)]
+"""The names of their events."""
 CHECKPOINT_EVERY = 5
 _TINY: dict[str, Any] = {
     "name": "tiny",
@@ -96,6 +97,3 @@ def wait_until_mid_epoch(sandbox: Sandbox, command: Command, *, attempt: int = 1
 def worker_pids(sandbox: Sandbox) -> list[int]:
     """Processes that train."""
     return [pid for pid, line in sandbox.processes().items() if line.startswith("ray::RayTrainW")]
-
-
-SIGKILLED = -signal.SIGKILL

@@ -102,8 +102,6 @@ def _connect(address: str | None) -> str | None:
     if address is None:
         # Nobody takes this machine away with a notice, so no process need listen for one.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-        # When this process is killed, Ray's agents would call for its cluster for a minute more.
-        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "5")
         ray.init(
             address="local",
             num_cpus=len(os.sched_getaffinity(0)),

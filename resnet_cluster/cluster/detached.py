@@ -16,7 +16,7 @@ from ray.job_submission import JobSubmissionClient
 
 from resnet_cluster.cluster.connection import Cluster, chosen_address, connected
 from resnet_cluster.cluster.driver import POLL_S, Driver
-from resnet_cluster.cluster.noise import noise_in
+from resnet_cluster.cluster.noise import NOISE_NAME, noise_in
 from resnet_cluster.cluster.preflight import check_resources, check_space
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.signals import StopRequest, signals_to
@@ -27,6 +27,8 @@ from resnet_cluster.results import EventLog, last_attempt
 from resnet_cluster.spec import load_resolved
 
 ORDER_NAME = "detached.json"
+AGENT_DEADLINE_S = 30.0
+"""For the agent that starts jobs, on a head that has just started."""
 START_DEADLINE_S = 60.0
 """From a job's submission to the first event of its driver: a process and its imports."""
 
@@ -47,7 +49,7 @@ def detach(planned: PlannedJob, runs_root: Path, address: str, claim: Claim) -> 
         ClusterUnreachableError: no cluster answers at the address, or it takes no jobs.
     """
     check_space(runs_root, planned.plan.storage_bytes)
-    with noise_in(runs_root / ".detach.log"), connected(address) as cluster:
+    with noise_in(runs_root / NOISE_NAME), connected(address) as cluster:
         check_resources(planned.job, cluster)
         found = claim()
         order = {
@@ -66,16 +68,27 @@ def _submit(run_dir: Path, cluster: Cluster) -> None:
         if cluster.dashboard is None:
             raise RuntimeError("it has no dashboard")
         client = JobSubmissionClient(cluster.dashboard)
-        job_id = client.submit_job(
-            entrypoint=shlex.join(argv),
-            submission_id=f"{run_dir.name}-{attempt:03d}-{secrets.token_hex(2)}",
-        )
+        submission_id = f"{run_dir.name}-{attempt:03d}-{secrets.token_hex(2)}"
+        job_id = _submit_job(client, shlex.join(argv), submission_id)
         _await_start(client, job_id, run_dir, attempt)
     except (ConnectionError, RuntimeError) as error:
         raise ClusterUnreachableError(
             f"{cluster.place} takes no jobs: {error}",
-            mend="start its head with its dashboard, or submit without --detach",
+            mend="start its head with its dashboard, and where the machine has another Ray cluster "
+            "with a --dashboard-agent-listen-port of its own; or submit without --detach",
         ) from error
+
+
+def _submit_job(client: JobSubmissionClient, entrypoint: str, submission_id: str) -> str:
+    """Submit to a head that may have started a moment ago: its agent for jobs comes last."""
+    deadline = time.monotonic() + AGENT_DEADLINE_S
+    while True:
+        try:
+            return client.submit_job(entrypoint=entrypoint, submission_id=submission_id)
+        except RuntimeError as error:
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_S)
 
 
 def _await_start(client: JobSubmissionClient, job_id: str, run_dir: Path, attempt: int) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from resnet_cluster.cluster.connection import chosen_address, connected
-from resnet_cluster.cluster.noise import noise_in
+from resnet_cluster.cluster.noise import NOISE_NAME, noise_in
 from resnet_cluster.cluster.preflight import check_own_machine, check_resources, check_space
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.signals import StopRequest, signals_to
@@ -57,8 +56,7 @@ def launch(planned: PlannedJob, runs_root: Path, how: Launch) -> Launched:
         check_own_machine(planned.job)
     stop = StopRequest()
     with contextlib.ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="resnet-cluster-")))
-        real_out, real_err = stack.enter_context(noise_in(scratch / "ray.log"))
+        real_out, real_err = stack.enter_context(noise_in(runs_root / NOISE_NAME))
         cluster = stack.enter_context(connected(address))
         check_resources(planned.job, cluster)
         from resnet_cluster.cluster.driver import Driver  # Ray Train: seconds to import

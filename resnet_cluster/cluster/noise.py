@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+NOISE_NAME = ".ray.log"
+"""In the folder of runs: what Ray prints before it is known which run it is for."""
+
 
 @contextlib.contextmanager
 def noise_in(log: Path) -> Iterator[tuple[TextIO, TextIO]]:

@@ -1,4 +1,4 @@
-"""Data and a job for runs on a real Ray cluster."""
+"""Data, the weights that a run has to end with, and a user, for runs on real Ray clusters."""
 
 from __future__ import annotations
 
@@ -7,13 +7,31 @@ from pathlib import Path
 
 import pytest
 from prepared import prepare_digits
+from ranks import shared_server
 from sandbox import Sandbox
+from tiny_runs import tiny_job
+
+from resnet_cluster.spec import JobSpec
 
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder with the digits in it."""
+    """The data folder, with scikit-learn's digits enlarged to 32x32."""
     return prepare_digits(tmp_path_factory.mktemp("digits"), image_size=32).parent
+
+
+@pytest.fixture(scope="session")
+def reference(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny job, trained by two plain processes: whatever befalls a run, it ends as this did."""
+    folder = tmp_path_factory.mktemp("reference")
+    shared_server().run(
+        "rank_functions:train",
+        folder,
+        world_size=2,
+        job=JobSpec.model_validate(tiny_job()).model_dump_json(),
+        dataset=str(digits / "digits"),
+    )
+    return folder
 
 
 @pytest.fixture

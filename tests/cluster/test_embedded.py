@@ -6,11 +6,13 @@ import hashlib
 import re
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from sandbox import Result, Sandbox
 from tiny_runs import (
+    EPOCHS,
     NUM_EPOCHS,
     STEPS_PER_EPOCH,
     assert_same_weights,
@@ -19,28 +21,29 @@ from tiny_runs import (
     only_run,
     tiny_job,
     wait_until_mid_epoch,
+    worker_pids,
 )
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
 
-EPOCHS = [f"epoch-{epoch:05d}" for epoch in range(1, NUM_EPOCHS + 1)]
 
-
+@dataclass(frozen=True)
 class Done:
-    """A run that nobody disturbed."""
+    """A run that nobody disturbed, and the command that made it."""
 
-    def __init__(self, sandbox: Sandbox, result: Result) -> None:
-        self.sandbox = sandbox
-        self.result = result
-        self.run_dir = only_run(sandbox)
+    sandbox: Sandbox
+    result: Result
+    run_dir: Path
 
 
 @pytest.fixture(scope="module")
 def done(digits: Path) -> Iterator[Done]:
-    """The tiny job, submitted and done; other runs of it must end with the same weights."""
+    """The tiny job, submitted and done."""
     with Sandbox() as sandbox:
         sandbox.environment["RESNET_CLUSTER_DATA"] = str(digits)
-        yield Done(sandbox, sandbox.run("submit", sandbox.write_job(tiny_job())))
+        result = sandbox.run("submit", sandbox.write_job(tiny_job()))
+        assert result.code == 0, result.err
+        yield Done(sandbox, result, only_run(sandbox))
 
 
 class TestDone:
@@ -56,6 +59,11 @@ class TestDone:
         epochs = [line for line in lines if line.startswith("epoch ") and "left" not in line]
         assert len(epochs) == NUM_EPOCHS
         assert "SUCCEEDED" in lines
+
+    def test_its_weights_are_those_that_plain_processes_train(
+        self, done: Done, reference: Path
+    ) -> None:
+        assert_same_weights(done.run_dir, reference)
 
     def test_every_epoch_is_recorded_once(self, done: Done) -> None:
         status = done.sandbox.run("status", "tiny", "-o", "json").json()
@@ -102,28 +110,50 @@ class TestDone:
         assert only_run(done.sandbox) == done.run_dir
 
 
-def test_ctrl_c_ends_as_cancelled_and_the_same_command_goes_on(
-    sandbox: Sandbox, done: Done
+def test_a_run_survives_ctrl_c_and_the_death_of_its_owner(
+    sandbox: Sandbox, reference: Path
 ) -> None:
     job = sandbox.write_job(tiny_job())
-    command = sandbox.start("submit", job)
-    run_dir = wait_until_mid_epoch(sandbox, command)
-    command.interrupt()
-    interrupted = command.finish()
+    interrupted, run_dir = _interrupt_mid_epoch(sandbox, job)
     assert interrupted.code == 128 + signal.SIGINT, interrupted.err
     assert interrupted.out == f"{run_dir.name}\n"
     assert "resume" in interrupted.err
     assert "Traceback" not in interrupted.err
     assert events(run_dir)["attempt-001-ended"]["state"] == "CANCELLED"
-    (stopped_at,) = checkpoint_steps(run_dir)[-1:]
-    assert 0 < stopped_at < NUM_EPOCHS * STEPS_PER_EPOCH
-    sandbox.wait_for(lambda: not sandbox.processes())
+    stopped_at = checkpoint_steps(run_dir)[-1]
 
-    again = sandbox.run("submit", job)
-    assert (again.code, again.out) == (0, interrupted.out), again.err
-    assert events(run_dir)["attempt-002-training"]["first_step"] == stopped_at
+    _kill_owner_mid_epoch(sandbox, job)
+    going_on = events(run_dir)["attempt-002-training"]["first_step"]
+    assert going_on == stopped_at
+    assert sandbox.run("wait", "tiny").code == 105
+
+    resumed = sandbox.run("resume", "tiny")
+    assert (resumed.code, resumed.out) == (0, interrupted.out), resumed.err
+    assert events(run_dir)["attempt-003-training"]["first_step"] > stopped_at
     assert [name for name in events(run_dir) if name.startswith("epoch-")] == EPOCHS
-    assert_same_weights(run_dir, done.run_dir)
+    assert_same_weights(run_dir, reference)
+
+
+def _interrupt_mid_epoch(sandbox: Sandbox, job: Path) -> tuple[Result, Path]:
+    """Ctrl-C once, and what came of it."""
+    command = sandbox.start("submit", job)
+    run_dir = wait_until_mid_epoch(sandbox, command)
+    command.interrupt()
+    interrupted = command.finish()
+    sandbox.wait_for_the_end()
+    return interrupted, run_dir
+
+
+def _kill_owner_mid_epoch(sandbox: Sandbox, job: Path) -> None:
+    """Kill a command that goes on with the run: its loss is known at once, its cluster ends."""
+    command = sandbox.start("submit", job)
+    wait_until_mid_epoch(sandbox, command, attempt=2)
+    command.process.kill()
+    assert command.finish().code == -signal.SIGKILL
+    status = sandbox.run("status", "tiny", "-o", "json").json()
+    assert status["state"] == "LOST"
+    assert str(command.process.pid) in status["message"]
+    sandbox.wait_for(lambda: not worker_pids(sandbox), timeout_s=30)
 
 
 def _ray_sessions(sandbox: Sandbox) -> list[str]:
