@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests out by files, and those that start Ray clusters as if they were one file.
+
+    They wait for half of their time, which the other process's tests make use of.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class ClustersTogether(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            is_cluster = nodeid.startswith("tests/cluster/")
+            return "tests/cluster" if is_cluster else str(super()._split_scope(nodeid))
+
+    return ClustersTogether(config, log)
 
 
 @pytest.fixture(scope="session")
