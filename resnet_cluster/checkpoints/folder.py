@@ -22,7 +22,7 @@ from resnet_cluster.checkpoints.tensors import read_tensors, write_tensors
 from resnet_cluster.errors import IntegrityError
 from resnet_cluster.files import sha256_of, sync, write_whole
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 NUM_KEPT = 2
 """Checkpoints that stay: the newest, and one to fall back on."""
 

@@ -69,7 +69,7 @@ def test_state_is_what_its_facts_say(folder: CheckpointFolder) -> None:
     facts = json.loads((path / "checkpoint.json").read_text())
     content = (path / "state.pt").read_bytes()
     assert facts == {
-        "schema_version": 1,
+        "schema_version": 2,
         "step": 20,
         "num_bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -101,9 +101,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "facts that are a list": lambda path: (path / "checkpoint.json").write_text("[]"),
     "facts of bytes": lambda path: (path / "checkpoint.json").write_bytes(b"\xff\xfe\0"),
     "facts without a hash": lambda path: (path / "checkpoint.json").write_text(
-        '{"schema_version": 1, "step": 20, "num_bytes": 1}'
+        '{"schema_version": 2, "step": 20, "num_bytes": 1}'
     ),
-    "later schema": lambda path: change_facts(path, schema_version=2),
+    "later schema": lambda path: change_facts(path, schema_version=3),
     "another step": lambda path: change_facts(path, step=19),
 }
 
