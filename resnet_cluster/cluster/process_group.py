@@ -14,7 +14,7 @@ import ray
 from ray.train._internal.utils import get_address_and_port
 from ray.train.backend import Backend, BackendConfig
 
-JOIN_DEADLINE_S = 120.0
+JOIN_DEADLINE_S = 240.0
 """For all workers to meet, imports included."""
 LEAVE_DEADLINE_S = 5.0
 
