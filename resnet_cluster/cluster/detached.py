@@ -15,7 +15,6 @@ from pathlib import Path
 from ray.job_submission import JobSubmissionClient
 
 from resnet_cluster.cluster.connection import Cluster, chosen_address, connected
-from resnet_cluster.cluster.driver import POLL_S, Driver
 from resnet_cluster.cluster.noise import NOISE_NAME, noise_in
 from resnet_cluster.cluster.preflight import check_resources, check_space
 from resnet_cluster.cluster.run_folder import RunFolder
@@ -27,6 +26,7 @@ from resnet_cluster.results import EventLog, last_attempt
 from resnet_cluster.spec import load_resolved
 
 ORDER_NAME = "detached.json"
+POLL_S = 0.2
 AGENT_DEADLINE_S = 30.0
 """For the agent that starts jobs, on a head that has just started."""
 START_DEADLINE_S = 60.0
@@ -111,13 +111,17 @@ def _await_start(client: JobSubmissionClient, job_id: str, run_dir: Path, attemp
 
 def main(run_dir: Path) -> None:
     """Drive a run as its order says; what happens is told by its events alone."""
+    from resnet_cluster.cluster.driver import Driver  # Ray Train: for the driver alone, seconds
+
     order = json.loads((run_dir / ORDER_NAME).read_bytes())
     job = load_resolved(order["job"])
     attempt = last_attempt(EventLog(run_dir)) + 1
     stop = StopRequest()
     with (
         noise_in(RunFolder(run_dir).driver_log(attempt)),
+        signals_to(stop),
         connected(chosen_address(None)) as cluster,
+        signals_to(stop),  # Ray has set its own meanwhile
     ):
         driver = Driver(
             job=job,
@@ -127,8 +131,7 @@ def main(run_dir: Path) -> None:
             tell=lambda news: None,
             stop=stop,
         )
-        with signals_to(stop):
-            driver.drive()
+        driver.drive()
 
 
 if __name__ == "__main__":

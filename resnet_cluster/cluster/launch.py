@@ -57,14 +57,16 @@ def launch(planned: PlannedJob, runs_root: Path, how: Launch) -> Launched:
     stop = StopRequest()
     with contextlib.ExitStack() as stack:
         real_out, real_err = stack.enter_context(noise_in(runs_root / NOISE_NAME))
+        stack.enter_context(signals_to(stop, at_most=1))
         cluster = stack.enter_context(connected(address))
+        stack.enter_context(signals_to(stop))  # Ray has set its own meanwhile
         check_resources(planned.job, cluster)
         from resnet_cluster.cluster.driver import Driver  # Ray Train: seconds to import
 
+        stop.heed()
         found = how.claim()
         stack.enter_context(_driver_noise(found))
         tell = stack.enter_context(how.display(found, real_out, real_err))
-        stack.enter_context(signals_to(stop))
         driver = Driver(
             job=planned.job,
             run_dir=found.run.run_dir,

@@ -158,3 +158,11 @@ def _kill_owner_mid_epoch(sandbox: Sandbox, job: Path) -> None:
 
 def _ray_sessions(sandbox: Sandbox) -> list[str]:
     return sorted(path.name for path in (sandbox.folder / "ray").glob("session_2*"))
+
+
+def test_ctrl_c_while_ray_starts_ends_the_command_and_creates_nothing(sandbox: Sandbox) -> None:
+    command = sandbox.start("submit", sandbox.write_job(tiny_job()))
+    sandbox.wait_for(lambda: any("gcs_server" in line for line in sandbox.processes().values()))
+    command.interrupt()
+    assert command.finish().code == 128 + signal.SIGINT
+    assert not list(sandbox.runs.glob("r-*"))
