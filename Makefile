@@ -25,7 +25,8 @@ demo: $(VENV)/.installed
 	@echo "Next:"
 	@echo "  $(BIN)/resnet-cluster status digits_r20"
 	@echo "  $(BIN)/resnet-cluster data prepare cifar10 --as cifar10"
-	@echo "  $(BIN)/resnet-cluster submit jobs/cifar10_r20.yaml --set train.epochs=2"
+	@echo "  $(BIN)/resnet-cluster submit jobs/cifar10_r20.yaml --set train.epochs=2 --workers 2"
+	@echo "(the last two download 170 MB and train for some ten minutes on two cores)"
 
 # The store is tested on a real PostgreSQL, the sources on the real Fashion-MNIST.
 test: SYSTEM_PACKAGES += postgresql dataset-fashion-mnist

@@ -37,7 +37,9 @@ def prepare(
     size: Annotated[
         int | None, typer.Option(help="Side in pixels to resize and crop images to.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of a test split that the source lacks.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of a test split that the source lacks.")
+    ] = 0,
     output: OutputOption = Output.table,
 ) -> None:
     """Convert images once to the form that training reads."""

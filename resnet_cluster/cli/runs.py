@@ -62,7 +62,7 @@ def status(run: RunArgument, output: OutputOption = Output.table) -> None:
         return
     from resnet_cluster.cli.display import describe
 
-    print_pairs((label, "" if value is None else str(value)) for label, value in facts.items())
+    print_pairs((label, _shown(value)) for label, value in facts.items())
     for epoch in epochs:
         typer.echo(describe(epoch))
     for evaluation in found.evaluations:
@@ -145,8 +145,8 @@ def rm(
                 f"{found.name} ({found.run_id}) is {found.state}",
                 mend=f"stop it first with `resnet-cluster stop {found.name}`",
             )
-        if not yes:
-            typer.confirm(f"Remove {found.name} ({found.run_id}) and {found.run_dir}?", abort=True)
+        if not yes and not _confirmed(f"Remove {found.name} ({found.run_id}), {found.run_dir}?"):
+            raise UsageError(f"{found.name} is kept", mend="answer y, or give --yes")
         try:
             shutil.rmtree(found.run_dir)
         except OSError as error:
@@ -156,6 +156,14 @@ def rm(
             ) from error
         store.forget(found.run_id)
     note(f"removed {found.name} ({found.run_id})")
+
+
+def _confirmed(question: str) -> bool:
+    """Whether somebody is there and says yes."""
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        return False
 
 
 def _facts(run: RunSummary) -> dict[str, Any]:
@@ -176,6 +184,12 @@ def _facts(run: RunSummary) -> dict[str, Any]:
         "created_at": run.created_at.isoformat(),
         "folder": str(run.run_dir),
     }
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return "" if value is None else str(value)
 
 
 def _print_runs(runs: tuple[RunSummary, ...]) -> None:

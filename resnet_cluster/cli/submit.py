@@ -83,7 +83,7 @@ def resume(
     with opened_store() as store:
         found = looked_up(store, run)
         if found.state is RunState.SUCCEEDED:
-            note(f"{found.name} ({found.run_id}) has succeeded already")
+            _say_succeeded(found, "has succeeded already")
             _print_run(found, output)
             return
         job = found.job
@@ -110,7 +110,7 @@ def _run(planned: PlannedJob, existing: RunSummary | None, store: ResultStore, h
     from resnet_cluster.results import RunState
 
     if existing is not None and existing.state is RunState.SUCCEEDED:
-        note(f"{existing.name} ({existing.run_id}) is this experiment and has succeeded already")
+        _say_succeeded(existing, "is this experiment and has succeeded already")
         _print_run(existing, how.output)
         return
     if existing is not None and existing.state is RunState.DIVERGED:
@@ -128,6 +128,14 @@ def _run(planned: PlannedJob, existing: RunSummary | None, store: ResultStore, h
     store.ingest()
     _say_how_it_ended(launched.ended, launched.found.run)
     leave(launched.ended, launched.signal)
+
+
+def _say_succeeded(run: RunSummary, what: str) -> None:
+    """Say that nothing is to be done; and what is missing, where somebody has removed files."""
+    note(f"{run.name} ({run.run_id}) {what}")
+    for artefact in run.artefacts:
+        if not (path := run.run_dir / artefact.path).is_file():
+            note(f"warning: {path} is gone; its figures stand, and --rerun trains it again")
 
 
 def _attach(run: RunSummary, how: How) -> NoReturn:

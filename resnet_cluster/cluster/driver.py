@@ -83,6 +83,8 @@ class Driver:
             self._failure = error
         finally:
             ended = self._conclude()
+            if not self._has("ended"):
+                self.tell(ended)
             self._events.release_space()
             heartbeat.close()
         return ended

@@ -52,7 +52,12 @@ def train_worker(config: dict[str, WorkerTask]) -> None:
             context.end(RunState.FAILED, explain(error, folder))
             raise
         if rank == 0:
-            context.end(RunState(outcome.state), outcome.message)
+            context.end(RunState(outcome.state), outcome.message or _place(outcome))
+
+
+def _place(outcome: training.Outcome) -> str:
+    """Where a stopped training is: its epochs alone would let it seem to be further back."""
+    return f"its checkpoint is of step {outcome.step:,}" if outcome.state == "CANCELLED" else ""
 
 
 class RayContext:

@@ -187,7 +187,8 @@ def _damage_named(archive: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGE as error:
-        raise _damaged(archive, str(error)) from error
+        # tarfile goes on for lines about each decompressor that it has tried.
+        raise _damaged(archive, str(error).partition(":\n")[0]) from error
     except OSError as error:
         if error.errno is not None:  # the disk's own; a decompressor's has no number
             raise

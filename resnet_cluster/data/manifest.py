@@ -163,7 +163,14 @@ def load_manifest(name_or_folder: str) -> Manifest:
                 f"{name_or_folder}: there is no such folder", mend="resnet-cluster data list"
             )
         check_name(name_or_folder)
-    return read_manifest(Path(name_or_folder).absolute())
+    folder = Path(name_or_folder).absolute()
+    if not (folder / MANIFEST_NAME).is_file():
+        raise PreflightError(
+            f"{folder}: is not a prepared data set, for it has no {MANIFEST_NAME}",
+            mend="`resnet-cluster data list` lists those that are; "
+            "`resnet-cluster data prepare FOLDER --as NAME` makes one of images",
+        )
+    return read_manifest(folder)
 
 
 def read_manifest(folder: Path) -> Manifest:

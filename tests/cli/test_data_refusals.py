@@ -45,7 +45,7 @@ def test_not_prepared(name: str, source: str, job: Path, call: Call, home: Path)
 @pytest.mark.parametrize("name", ["No Name", "digits\n", "[red]", ".."])
 def test_names_that_cannot_name_a_data_set(name: str, job: Path, call: Call, home: Path) -> None:
     refused = call("submit", job, "--data", name)
-    assert refused.code in (2, 5)
+    assert refused.code in (2, 3)
     assert refused.err.startswith("error: ")
     assert "Traceback" not in refused.err
     assert_refused(call("data", "prepare", "digits", "--as", name), 2, "a-z, 0-9")
@@ -122,3 +122,15 @@ def test_facts_of_a_data_set(data_root: Path, call: Call) -> None:
     shown = call("data", "info", "digits").out
     assert str(data_root / "digits") in shown  # whole, however narrow the output
     assert facts["sha256"] in shown
+
+
+def test_a_folder_that_is_no_data_set_is_never_to_be_removed(
+    job: Path, call: Call, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    for refused in (call("submit", job, "--data", folder), call("data", "info", folder)):
+        assert refused.code == 3
+        assert str(folder) in refused.err
+        assert "remove" not in refused.err
+        assert "data prepare" in refused.err

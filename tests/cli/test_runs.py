@@ -336,7 +336,7 @@ class TestRemove:
         self, runs: Path, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         log = record_run(runs, make_run_record(make_job(), run_id="r-0001"))
-        for answer, code in (("", 1), ("n\n", 1)):
+        for answer, code in (("", 2), ("n\n", 2)):
             (tmp_path / "answer").write_text(answer)
             with (tmp_path / "answer").open() as stdin:
                 monkeypatch.setattr(sys, "stdin", stdin)
