@@ -23,7 +23,6 @@ def entry() -> NoReturn:
         main()
     except SystemExit as ended:
         code = ended.code
-    sys.stderr.flush()
     os._exit(code if isinstance(code, int) else int(code is not None))
 
 
@@ -72,7 +71,8 @@ def _take_debug_flag() -> bool:
 def _flush() -> None:
     """Write what is still to be written, so that a failure to do so is told like any other."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None where it was closed before the start
+            sys.stdout.flush()
     except BrokenPipeError:
         sys.exit(128 + signal.SIGPIPE)
 

@@ -83,10 +83,10 @@ class Driver:
             self._failure = error
         finally:
             ended = self._conclude()
-            if not self._has("ended"):
-                self.tell(ended)
             self._events.release_space()
             heartbeat.close()
+        if not self._has("ended"):
+            self.tell(ended)
         return ended
 
     def _claim(self) -> None:

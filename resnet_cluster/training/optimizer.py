@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,11 @@ class ParameterGroup:
 
     parameters: list[nn.Parameter]
     weight_decay: float
-    momenta: list[Tensor | None]
+    momenta: list[Tensor | None] = field(init=False)
     """None before the first step."""
+
+    def __post_init__(self) -> None:
+        self.momenta = [None] * len(self.parameters)
 
 
 class Sgd:
@@ -97,17 +100,15 @@ def build_optimizer(net: nn.Module, train: TrainSpec) -> Sgd:
     for parameter in net.parameters():
         is_spared = parameter.ndim <= 1 and not train.decay_bn_and_bias
         (spared if is_spared else decays).append(parameter)
-    groups = [_group(decays, train.weight_decay), _group(spared, 0.0)]
+    groups = [
+        ParameterGroup(parameters=decays, weight_decay=train.weight_decay),
+        ParameterGroup(parameters=spared, weight_decay=0.0),
+    ]
     return Sgd(
         [group for group in groups if group.parameters],
         momentum=train.momentum,
         nesterov=train.nesterov,
     )
-
-
-def _group(parameters: list[nn.Parameter], weight_decay: float) -> ParameterGroup:
-    momenta: list[Tensor | None] = [None] * len(parameters)
-    return ParameterGroup(parameters=parameters, weight_decay=weight_decay, momenta=momenta)
 
 
 def _gradient(parameter: nn.Parameter) -> Tensor:

@@ -97,6 +97,19 @@ def test_a_reader_who_leaves_is_not_an_error_to_tell_of(argv: list[str], sandbox
     assert (left.returncode, left.stderr) == (128 + signal.SIGPIPE, "")
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_streams_that_were_closed_before_the_start(closed: str, sandbox: Sandbox) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" list {closed}', str(PROGRAM)],
+        env=sandbox.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_output_that_cannot_be_written(sandbox: Sandbox) -> None:
     with Path("/dev/full").open("w") as full:
         failed = subprocess.run(

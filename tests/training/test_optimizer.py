@@ -35,16 +35,13 @@ def give(owners: list[nn.Parameter], values: list[Tensor]) -> None:
         parameter.grad = value.clone()
 
 
-def group(owners: list[nn.Parameter], weight_decay: float) -> ParameterGroup:
-    """A group that has not made a step."""
-    momenta: list[Tensor | None] = [None] * len(owners)
-    return ParameterGroup(parameters=owners, weight_decay=weight_decay, momenta=momenta)
-
-
 def pair(momentum: float, *, nesterov: bool) -> tuple[Sgd, torch.optim.SGD]:
     """Ours and torch's, with matrices that decay and vectors that do not."""
     ours, theirs = parameters(), parameters()
-    mine = [group(ours[::2], 1e-2), group(ours[1::2], 0.0)]
+    mine = [
+        ParameterGroup(parameters=ours[::2], weight_decay=1e-2),
+        ParameterGroup(parameters=ours[1::2], weight_decay=0.0),
+    ]
     other = [
         {"params": theirs[::2], "weight_decay": 1e-2},
         {"params": theirs[1::2], "weight_decay": 0.0},
@@ -128,7 +125,7 @@ from resnet_cluster.training.optimizer import ParameterGroup, Sgd
 describe(family="cifar", depth=20, shortcut="A", num_classes=10, image_size=32)
 weight = nn.Parameter(torch.ones(3))
 weight.grad = torch.ones(3)
-group = ParameterGroup(parameters=[weight], weight_decay=0.0, momenta=[None])
+group = ParameterGroup(parameters=[weight], weight_decay=0.0)
 Sgd([group], momentum=0.9, nesterov=False).step(lr=0.1)
 assert weight.sum() < 3
 print("torch._dynamo" in sys.modules)
