@@ -6,10 +6,11 @@
 The project's loop, a bare one that imports nothing of the project (`bare_loop.py`) and, as the
 control, the bare one once more train the same net on the same images with the same flags. They take
 turns, a step at a time, so that whatever slows the machine slows all of them (`loop_turns.py`).
-Each round gives a ratio of the times that ours and the bare loop took, and one of the two bare
-loops. The whole is started several times, since where memory comes to lie makes one loop faster
-than its twin for as long as a process lives: a start counts as one observation, the geometric mean
-of its rounds' ratios, and the interval is Student's 95 % over the starts.
+Each round gives a ratio of the time that ours took to the geometric mean of what the two bare loops
+took, and, as the control, one of the two bare loops. The whole is started many times, since where
+memory comes to lie makes one loop faster than its twin for as long as a process lives: a start
+counts as one observation, the geometric mean of its rounds' ratios, and the interval is Student's
+95 % over the starts.
 
 On a GPU the verdict is by wall time. On a CPU it is by CPU time (of all threads of the process, the
 loader's among them), since wall time on a shared machine is mostly the others'; both are printed.
@@ -103,8 +104,9 @@ def report(seconds: Seconds, num_images: int) -> dict[str, Any]:
             rate = num_images / float(np.median(times[name]))
             found[f"{name}_images_per_{clock}_second"] = rate
             print(f"{name:8}{rate:10.1f} img/s by {clock} time (median step)")
-        for name in ("ours", "control"):
-            ratio = paired_ratio(times[name], times["bare"])
+        bare = np.sqrt(times["bare"] * times["control"])
+        for name, reference in (("ours", bare), ("control", times["bare"])):
+            ratio = paired_ratio(times[name], reference)
             found[f"{name}_{clock}"] = asdict(ratio)
             span = f"{ratio.lower:.4f} to {ratio.upper:.4f}"
             print(f"{name:8}{ratio.ratio:10.4f} x bare by {clock} time (95 %: {span})")
@@ -123,8 +125,8 @@ def parse_flags() -> argparse.Namespace:
     parser.add_argument("--precision", choices=["off", "bf16"], default="off")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--starts", type=int, default=10, help="how often all is started anew")
-    parser.add_argument("--rounds", type=int, default=25, help="steps of each loop in one start")
+    parser.add_argument("--starts", type=int, default=24, help="how often all is started anew")
+    parser.add_argument("--rounds", type=int, default=8, help="steps of each loop in one start")
     parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
     given = parser.parse_args()
     if given.starts < 3 or given.starts * given.rounds < 15:

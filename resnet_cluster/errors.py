@@ -2,7 +2,8 @@
 
     ResnetClusterError            1    a fault of ours
     ├── UsageError                2    a command line or job file that cannot be meant
-    │   └── JobError              2    the same, in a job file: carries `file:line`
+    │   ├── JobError              2    the same, in a job file: carries `file:line`
+    │   └── RunTakenError         2    another process has just begun to drive the run
     ├── PreflightError            3    machine, data or budget refuse the run before it starts
     ├── ClusterUnreachableError   4    no Ray cluster answers at the address
     ├── IntegrityError            5    data, store or weights are not what they were
@@ -57,6 +58,10 @@ class JobError(UsageError):
 
     def __init__(self, message: str, *, where: str = "", mend: str = "") -> None:
         super().__init__(f"{where}: {message}" if where else message, mend=mend)
+
+
+class RunTakenError(UsageError):
+    """Another process has just begun to drive the run: it can be followed instead."""
 
 
 class PreflightError(ResnetClusterError):

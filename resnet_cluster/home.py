@@ -10,13 +10,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from resnet_cluster.errors import UsageError
+
 
 def home() -> Path:
-    """The state folder: RESNET_CLUSTER_HOME, or `$XDG_DATA_HOME/resnet-cluster`."""
+    """The state folder: RESNET_CLUSTER_HOME, or `$XDG_DATA_HOME/resnet-cluster`.
+
+    Raises:
+        UsageError: a file lies where it or a folder above it should be; so for the others.
+    """
     if named := os.environ.get("RESNET_CLUSTER_HOME"):
-        return Path(named).expanduser().absolute()
+        return _checked(Path(named), "RESNET_CLUSTER_HOME")
     data_home = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(data_home).expanduser().absolute() / "resnet-cluster"
+    return _checked(Path(data_home) / "resnet-cluster", "RESNET_CLUSTER_HOME")
 
 
 def runs_root() -> Path:
@@ -36,4 +42,15 @@ def store_url() -> str:
 
 def _folder(variable: str, name: str) -> Path:
     named = os.environ.get(variable)
-    return Path(named).expanduser().absolute() if named else home() / name
+    return _checked(Path(named) if named else home() / name, variable)
+
+
+def _checked(path: Path, variable: str) -> Path:
+    folder = path.expanduser().absolute()
+    there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise UsageError(
+            f"{folder} cannot be a folder, since {there} is not one",
+            mend=f"move that away, or set {variable} to another folder",
+        )
+    return folder

@@ -9,8 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from resnet_cluster.errors import IntegrityError
 
 
@@ -20,6 +18,8 @@ def write_tensors(path: Path, content: dict[str, Any]) -> None:
     Raises:
         OSError: the storage is full or cannot be written.
     """
+    import torch  # here, so that commands which only look for checkpoints do without it
+
     with path.open("wb") as file:
         try:
             torch.save(content, file)
@@ -36,6 +36,8 @@ def read_tensors(path: Path) -> dict[str, Any]:
     Raises:
         IntegrityError: the file is not such a file, or holds what would run code.
     """
+    import torch
+
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on a foreign file

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from resnet_cluster.checkpoints.tensors import read_tensors, write_tensors
 from resnet_cluster.errors import IntegrityError
 from resnet_cluster.files import replaced, sha256_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def save_weights(path: Path, weights: dict[str, Tensor]) -> str:

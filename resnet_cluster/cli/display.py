@@ -46,6 +46,7 @@ def training_display(
     out: TextIO | None = None,
     err: TextIO | None = None,
     has_progress: bool = True,
+    has_times: bool = False,
 ) -> Iterator[Display]:
     """A display for a training: JSON lines, a live line on a terminal, or plain lines.
 
@@ -54,13 +55,14 @@ def training_display(
         out: where programs read; stdout by default.
         err: where people read; stderr by default.
         has_progress: whether more than events will be told; a live line shows nothing else.
+        has_times: whether plain lines begin with the local time of their event.
     """
     if output is Output.json:
         yield _JsonLines(out or sys.stdout)
         return
     target = console(err or sys.stderr)
     if not (has_progress and redraws(target)):
-        yield _PlainLines(target)
+        yield _PlainLines(target, has_times=has_times)
         return
     live = _LiveLine(target)
     with live.bar:
@@ -127,8 +129,8 @@ class _JsonLines:
 class _PlainLines:
     """A line for each event, and one for a progress now and then."""
 
-    def __init__(self, target: Console) -> None:
-        self._console = target
+    def __init__(self, target: Console, *, has_times: bool) -> None:
+        self._console, self._has_times = target, has_times
         self._last = time.monotonic()
 
     def tell(self, news: Progress | AnyRecord | str) -> None:
@@ -136,6 +138,8 @@ class _PlainLines:
             text = news
         elif isinstance(news, Record):
             text = describe(news)
+            if text and self._has_times:
+                text = f"{news.at.astimezone():%Y-%m-%d %H:%M:%S}  {text}"
         elif time.monotonic() - self._last < PLAIN_LINE_EVERY_S:
             return
         else:

@@ -14,6 +14,7 @@ from resnet_cluster.cli.stores import opened_store
 
 if TYPE_CHECKING:
     from resnet_cluster.report import Format, Report
+    from resnet_cluster.results import DatasetFacts
 
 FILE_WIDTH = 120
 
@@ -38,15 +39,40 @@ def report(
     ] = Output.table,
 ) -> None:
     """Show the runs, and the paper's Table 6 with their figures in it."""
+    from resnet_cluster.errors import UsageError
     from resnet_cluster.report import Format, build_report, render
 
+    if output is Output.json and format_ not in (None, ReportFormat.json):
+        raise UsageError(f"--format {format_} and -o json exclude each other", mend="give one")
     chosen = format_ or (ReportFormat.json if output is Output.json else ReportFormat.table)
     with opened_store() as store:
-        built = build_report(store.runs(), table=table)
+        built = build_report(store.runs(), table=table, prepared=_prepared())
     if out is None:
         render(built, Format(chosen), console())
     else:
         _write(built, Format(chosen), out)
+
+
+def _prepared() -> list[DatasetFacts]:
+    """The data sets that a command may name; of those under another name than theirs, none."""
+    from resnet_cluster.data import list_datasets
+    from resnet_cluster.results import DatasetFacts
+
+    manifests, _ = list_datasets()
+    return [
+        DatasetFacts(
+            name=manifest.name,
+            sha256=manifest.sha256,
+            encoding=manifest.encoding,
+            source=Path(manifest.source.description).name,
+            num_classes=len(manifest.classes),
+            image_size=manifest.image_size,
+            num_train_images=manifest.train.num_images,
+            num_holdout_images=0,
+            num_test_images=manifest.test.num_images,
+        )
+        for manifest in manifests
+    ]
 
 
 def _write(built: Report, format_: Format, path: Path) -> None:

@@ -52,7 +52,7 @@ def status(run: RunArgument, output: OutputOption = Output.table) -> None:
     with opened_store() as store:
         found = looked_up(store, run)
         epochs = store.epochs(found.run_id)
-    facts = _facts(found)
+    facts = _facts(found) | {"checkpoint_step": _checkpoint_step(found)}
     if output is Output.json:
         lists = {
             "epochs": [as_json(epoch) for epoch in epochs],
@@ -81,10 +81,12 @@ def logs(
 
     with opened_store() as store:
         found = looked_up(store, run)
-    with training_display(output, err=sys.stdout, has_progress=False) as display:
+    with training_display(output, err=sys.stdout, has_progress=False, has_times=True) as display:
         if follow:  # of an ended run too: the exit code must not depend on who was first
             leave(follow_run(found.run_dir, tell=display.tell))
-        for _, record in EventLog(found.run_dir).read():
+        for _, record in EventLog(found.run_dir).read(
+            on_damaged=lambda _, error: display.tell(f"warning: {error.message}")
+        ):
             display.tell(record)
     if output is Output.table:
         _print_files(found.run_dir / "logs")
@@ -184,6 +186,13 @@ def _facts(run: RunSummary) -> dict[str, Any]:
         "created_at": run.created_at.isoformat(),
         "folder": str(run.run_dir),
     }
+
+
+def _checkpoint_step(run: RunSummary) -> int | None:
+    """Step of the newest checkpoint, whether or not its content is still whole."""
+    from resnet_cluster.checkpoints import CheckpointFolder
+
+    return max(CheckpointFolder(run.run_dir).steps(), default=None)
 
 
 def _shown(value: object) -> str:

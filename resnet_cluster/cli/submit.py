@@ -12,7 +12,7 @@ import typer
 
 from resnet_cluster.cli.output import Output, OutputOption, note, print_json, print_pairs
 from resnet_cluster.cli.stores import leave, looked_up, opened_store
-from resnet_cluster.errors import IntegrityError, RunDivergedError, UsageError
+from resnet_cluster.errors import IntegrityError, RunDivergedError, RunTakenError, UsageError
 
 if TYPE_CHECKING:
     from resnet_cluster.cluster.driver import Tell
@@ -64,6 +64,8 @@ def submit(
         return
     with opened_store() as store:
         existing = find(planned, store, rerun=rerun)
+        if existing is not None and name not in (None, existing.name):
+            note(f"--name {name} is not needed: this experiment is {existing.name}")
         how = How(address=address, detach=detach, rerun=rerun, output=output)
         _run(planned, existing, store, how)
 
@@ -124,7 +126,12 @@ def _run(planned: PlannedJob, existing: RunSummary | None, store: ResultStore, h
     if how.detach:
         _detach(planned, claim, store, how)
         return
-    launched = _launch(planned, claim, how)
+    try:
+        launched = _launch(planned, claim, how)
+    except RunTakenError:
+        run = claim().run
+        note(f"another process drives {run.name}: following it; Ctrl-C leaves it running")
+        _follow(run, how)
     store.ingest()
     _say_how_it_ended(launched.ended, launched.found.run)
     leave(launched.ended, launched.signal)
@@ -140,14 +147,19 @@ def _say_succeeded(run: RunSummary, what: str) -> None:
 
 def _attach(run: RunSummary, how: How) -> NoReturn:
     """Follow a run that another process drives."""
-    from resnet_cluster.cli.display import training_display
-    from resnet_cluster.results import follow
-
     doing = "" if how.detach else ": following it; Ctrl-C leaves it running"
     note(f"{run.name} ({run.run_id}) is running already{doing}")
     _print_run(run, how.output)
     if how.detach:
         raise typer.Exit
+    _follow(run, how)
+
+
+def _follow(run: RunSummary, how: How) -> NoReturn:
+    """Show a run that another process drives until it ends, and exit as it ends."""
+    from resnet_cluster.cli.display import training_display
+    from resnet_cluster.results import follow
+
     with training_display(how.output, has_progress=False) as display:
         ended = follow(run.run_dir, tell=display.tell)
     _say_how_it_ended(ended, run)

@@ -17,7 +17,7 @@ from resnet_cluster.cluster.signals import StopRequest
 from resnet_cluster.cluster.task import WorkerTask
 from resnet_cluster.cluster.trainer import build_trainer, start_coordinator
 from resnet_cluster.cluster.worker import explain
-from resnet_cluster.errors import UsageError
+from resnet_cluster.errors import RunTakenError
 from resnet_cluster.results import (
     AnyRecord,
     AttemptEnded,
@@ -69,7 +69,7 @@ class Driver:
         """Run the attempt to its end and return its last event.
 
         Raises:
-            UsageError: another process drives the run.
+            RunTakenError: another process drives the run.
         """
         self._events = EventLog(self.run_dir)
         self._folder = RunFolder(self.run_dir)
@@ -99,7 +99,7 @@ class Driver:
             address=self.cluster.address,
         )
         if not self._is_free() or not self._events.record(started):
-            raise UsageError(
+            raise RunTakenError(
                 f"another process has just begun to drive {self.run_dir.name}",
                 mend=f"follow it with `resnet-cluster logs -f {self.run_dir.name}`",
             )

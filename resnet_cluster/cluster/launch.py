@@ -48,7 +48,7 @@ def launch(planned: PlannedJob, runs_root: Path, how: Launch) -> Launched:
     Raises:
         PreflightError: the machine or the cluster cannot hold the job.
         ClusterUnreachableError: no cluster answers at the address.
-        UsageError: another process drives the run.
+        RunTakenError: another process drives the run.
     """
     address = chosen_address(how.address)
     check_space(runs_root, planned.plan.storage_bytes)

@@ -153,6 +153,8 @@ def _output_in(log: Path) -> Iterator[None]:
         logging.basicConfig(
             level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s"
         )
+        # Ray repeats each epoch's metrics at length; the run's events tell them.
+        logging.getLogger("ray.train").setLevel(logging.WARNING)
         try:
             yield
         finally:

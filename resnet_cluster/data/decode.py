@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from resnet_cluster.errors import IntegrityError, UsageError
 
@@ -39,8 +39,10 @@ def load_pixels(
     except (UsageError, MemoryError):
         raise
     except Exception as error:  # PIL raises whatever its many parsers meet in a damaged file
+        unknown = isinstance(error, UnidentifiedImageError)  # it names an object of Python's
+        what = "no image format that is known" if unknown else error
         raise IntegrityError(
-            f"{name}: is not an image that can be decoded ({error})",
+            f"{name}: is not an image that can be decoded ({what})",
             mend="remove it from the source, or fetch it again",
         ) from error
     return np.asarray(rgb), encoding

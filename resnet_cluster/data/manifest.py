@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import re
@@ -155,7 +156,7 @@ def load_manifest(name_or_folder: str) -> Manifest:
         if not (Path(name_or_folder) / MANIFEST_NAME).is_file():
             raise PreflightError(
                 f"no data set named {name_or_folder!r} is prepared in {data_root()}",
-                mend=prepare_command(name_or_folder),
+                mend=_meant(name_or_folder) + prepare_command(name_or_folder),
             )
     elif not Path(name_or_folder).is_dir():
         if "/" in name_or_folder:
@@ -240,6 +241,14 @@ def prepare_again(manifest: Manifest) -> str:
         f"remove {manifest.folder} and run `resnet-cluster data prepare {source} "
         f"--as {manifest.name}{size}`"
     )
+
+
+def _meant(name: str) -> str:
+    """A prepared data set of nearly that name, as the beginning of a mend."""
+    root = data_root()
+    names = [folder.name for folder in root.iterdir()] if root.is_dir() else []
+    near = difflib.get_close_matches(name, filter(NAME_PATTERN.fullmatch, names), n=1)
+    return f"did you mean {near[0]}? Or else: " if near else ""
 
 
 _PREPARE_AGAIN = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from resnet_cluster.report.measured import Cell, Identity, Measured, cells, measured
 from resnet_cluster.report.tables import Table, build_table
-from resnet_cluster.results import RunSummary
+from resnet_cluster.results import DatasetFacts, RunSummary
 
 _ALL_TABLES = (6,)
 
@@ -29,19 +29,26 @@ class Report:
         return self.cells[figure.identity] if figure.identity else None
 
 
-def build_report(runs: Sequence[RunSummary], *, table: int | None = None) -> Report:
+def build_report(
+    runs: Sequence[RunSummary],
+    *,
+    table: int | None = None,
+    prepared: Sequence[DatasetFacts] | None = None,
+) -> Report:
     """The report on `runs`.
 
     Args:
         runs: all runs of the store, the oldest first.
         table: number of the one table of the paper that is wanted; None for the runs and each.
+        prepared: the data sets that commands may name; None takes those of the runs.
 
     Raises:
         UsageError: no table of that number can be filled yet.
     """
     figures = measured(runs)
     numbers = _ALL_TABLES if table is None else (table,)
-    tables = tuple(build_table(number, figures, runs) for number in numbers)
+    known = [run.dataset for run in runs] if prepared is None else prepared
+    tables = tuple(build_table(number, figures, runs, known) for number in numbers)
     if table is not None:
         shown = tables[0].figures
         figures = tuple(figure for figure in figures if figure in shown)

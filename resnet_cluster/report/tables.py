@@ -16,7 +16,7 @@ from resnet_cluster.report.comparability import (
 from resnet_cluster.report.measured import Cell, Measured, cells, published_row
 from resnet_cluster.report.naming import model_name, parameters_text
 from resnet_cluster.report.published import TABLE_6, Published
-from resnet_cluster.results import RunSummary
+from resnet_cluster.results import DatasetFacts, RunSummary
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +54,19 @@ class Table:
         return tuple(figure for row in self.rows if row.cell for figure in row.cell.figures)
 
 
-def build_table(number: int, figures: Sequence[Measured], runs: Sequence[RunSummary]) -> Table:
+def build_table(
+    number: int,
+    figures: Sequence[Measured],
+    runs: Sequence[RunSummary],
+    prepared: Sequence[DatasetFacts],
+) -> Table:
     """A table of the paper with the figures that belong to it.
 
     Args:
         number: the paper's.
         figures: of any runs.
         runs: all runs: the commands that fill cells avoid their names.
+        prepared: the data sets that are there: the commands name one of them, or avoid its name.
 
     Raises:
         UsageError: no table of that number can be filled yet.
@@ -69,13 +75,15 @@ def build_table(number: int, figures: Sequence[Measured], runs: Sequence[RunSumm
     if build is None:
         known = ", ".join(map(str, sorted(_TABLES)))
         raise UsageError(f"there is no Table {number} to fill", mend=f"tables so far: {known}")
-    return build(figures, runs)
+    return build(figures, runs, prepared)
 
 
-def _table_6(figures: Sequence[Measured], runs: Sequence[RunSummary]) -> Table:
+def _table_6(
+    figures: Sequence[Measured], runs: Sequence[RunSummary], prepared: Sequence[DatasetFacts]
+) -> Table:
     found = list(cells([figure for figure in figures if is_cifar10(figure.run.dataset)]).values())
     rows: list[Row] = []
-    data, is_prepared = _data_set(runs)
+    data, is_prepared = _data_set(prepared)
     for published in TABLE_6:
         ours = [cell for cell in found if published_row(cell.figures[0].run) is published]
         rows += _rows_of(published, ours, _command(published, data, runs))
@@ -90,7 +98,8 @@ def _table_6(figures: Sequence[Measured], runs: Sequence[RunSummary]) -> Table:
     )
 
 
-_TABLES: dict[int, Callable[[Sequence[Measured], Sequence[RunSummary]], Table]] = {6: _table_6}
+_Build = Callable[[Sequence[Measured], Sequence[RunSummary], Sequence[DatasetFacts]], Table]
+_TABLES: dict[int, _Build] = {6: _table_6}
 
 
 def _rows_of(published: Published, ours: Sequence[Cell], command: str) -> Iterator[Row]:
@@ -160,12 +169,12 @@ def _command(published: Published, data: str, runs: Sequence[RunSummary]) -> str
     return shlex.join(words)
 
 
-def _data_set(runs: Sequence[RunSummary]) -> tuple[str, bool]:
-    """Name for the paper's data set, and whether a run has used it: then it is prepared."""
-    prepared = {run.dataset.name: is_original(run.dataset) for run in runs}
-    if originals := [name for name, is_paper in prepared.items() if is_paper]:
+def _data_set(prepared: Sequence[DatasetFacts]) -> tuple[str, bool]:
+    """Name for the paper's data set, and whether it is prepared."""
+    is_paper = {dataset.name: is_original(dataset) for dataset in prepared}
+    if originals := [name for name in is_paper if is_paper[name]]:
         return ("cifar10" if "cifar10" in originals else originals[-1]), True
-    return _free_name("cifar10", prepared), False
+    return _free_name("cifar10", is_paper), False
 
 
 def _free_name(usual: str, taken: Collection[str]) -> str:

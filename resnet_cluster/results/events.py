@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -71,13 +71,31 @@ class EventLog:
             if name.endswith(".json") and not name.startswith(".")
         )
 
-    def read(self, *, known: Collection[str] = ()) -> Iterator[tuple[str, AnyRecord]]:
+    def read(
+        self,
+        *,
+        known: Collection[str] = (),
+        on_damaged: Callable[[str, IntegrityError], None] | None = None,
+    ) -> Iterator[tuple[str, AnyRecord]]:
         """Name and record of each event in the order of time, less those that are `known`.
+
+        Args:
+            known: names of events that are not wanted again.
+            on_damaged: called with the name of an event that cannot be read, and why; None raises.
 
         Raises:
             IntegrityError: an event is not what any version of this tool writes.
         """
-        events = [(name, self.load(name)) for name in self.names() if name not in known]
+        events = []
+        for name in self.names():
+            if name in known:
+                continue
+            try:
+                events.append((name, self.load(name)))
+            except IntegrityError as error:
+                if on_damaged is None:
+                    raise
+                on_damaged(name, error)
         yield from sorted(events, key=lambda event: event[1].at)
 
     def load(self, name: str) -> AnyRecord:

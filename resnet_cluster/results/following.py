@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from resnet_cluster.errors import RunLostError, WaitTimeoutError
+from resnet_cluster.errors import IntegrityError, RunLostError, WaitTimeoutError
 from resnet_cluster.results.events import EventLog
 from resnet_cluster.results.ownership import last_attempt, note_lost_owner
 from resnet_cluster.results.records import AnyRecord, AttemptEnded, now
@@ -20,14 +20,14 @@ BEGIN_DEADLINE = timedelta(minutes=10)
 def follow(
     run_dir: Path,
     *,
-    tell: Callable[[AnyRecord], None] = lambda record: None,
+    tell: Callable[[AnyRecord | str], None] = lambda news: None,
     deadline: float | None = None,
 ) -> AttemptEnded:
     """Pass on a run's events, those that there are first, until its last attempt has ended.
 
     Args:
         run_dir: the run's folder.
-        tell: called with each event.
+        tell: called with each event, and with a sentence for one that is damaged.
         deadline: moment of `time.monotonic()` at which to give up; None waits as long as the
             run has an owner.
 
@@ -37,12 +37,17 @@ def follow(
     Raises:
         WaitTimeoutError: the deadline passed.
         RunLostError: no process ever began to drive the run.
-        IntegrityError: an event is damaged.
+        IntegrityError: the event that says how the run ended is damaged.
     """
     log = EventLog(run_dir)
     seen: set[str] = set()
+
+    def on_damaged(name: str, error: IntegrityError) -> None:
+        seen.add(name)
+        tell(f"warning: {error.message}")
+
     while True:
-        for name, record in log.read(known=seen):
+        for name, record in log.read(known=seen, on_damaged=on_damaged):
             seen.add(name)
             tell(record)
         end = f"attempt-{last_attempt(log):03d}-ended"

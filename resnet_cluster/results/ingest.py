@@ -16,7 +16,7 @@ from resnet_cluster.errors import IntegrityError, PreflightError
 from resnet_cluster.results import schema
 from resnet_cluster.results.database import Database
 from resnet_cluster.results.events import EventLog
-from resnet_cluster.results.records import AnyRecord, RunRecord
+from resnet_cluster.results.records import AnyRecord, AttemptEnded, RunRecord, RunState
 from resnet_cluster.results.rows import TABLES, attempt_row, row_of
 from resnet_cluster.spec import load_resolved
 
@@ -123,25 +123,45 @@ def _ingest_run(database: Database, root: Path, folder: str, known: _Known | Non
     if known and held - names:  # what the store holds is no longer true
         forget(database, [known.run_id])
         held = frozenset()
-    records, warnings = _read(log, names - held)
+    records, damaged = _read(log, names - held)
+    warnings = [f"{error.message}: {error.mend}" for error in damaged.values()]
+    ends = [end for name, error in damaged.items() if (end := _unreadable_end(name, error))]
     run_id = known.run_id if known and held else _run_id(records)
     if run_id is None:
         return [*warnings, f"{root / folder}: has events but no run"] if names else []
-    if records:
+    if records or ends:
         with database.writing() as connection:
             _insert(connection, run_id, root, folder, records)
+            for end in ends:
+                _upsert_attempt(connection, run_id, end)
     return warnings
 
 
-def _read(log: EventLog, names: Iterable[str]) -> tuple[dict[str, AnyRecord], list[str]]:
+def _read(
+    log: EventLog, names: Iterable[str]
+) -> tuple[dict[str, AnyRecord], dict[str, IntegrityError]]:
+    """The events of those names, and what is wrong with those that cannot be read."""
     records: dict[str, AnyRecord] = {}
-    warnings = []
+    damaged = {}
     for name in sorted(names):
         try:
             records[name] = log.load(name)
         except IntegrityError as error:
-            warnings.append(f"{error.message}: {error.mend}")
-    return records, warnings
+            damaged[name] = error
+    return records, damaged
+
+
+def _unreadable_end(name: str, error: IntegrityError) -> AttemptEnded | None:
+    """What is known of an attempt whose last event cannot be read: that it has ended.
+
+    It is not taken for an event of the store: the file may be restored.
+    """
+    kind, _, rest = name.partition("-")
+    number, _, what = rest.partition("-")
+    if (kind, what) != ("attempt", "ended") or not number.isdecimal():
+        return None
+    message = f"how it ended cannot be read: {error.message}"
+    return AttemptEnded(attempt=int(number), state=RunState.LOST, message=message)
 
 
 def _run_id(records: dict[str, AnyRecord]) -> str | None:

@@ -82,6 +82,12 @@ class EvaluateSpec(Spec):
     observe_every: Annotated[int, Field(ge=0, le=10**9)] = 1
     """Epochs between looks at the test error while training; observed only, it steers nothing."""
 
+    @model_validator(mode="after")
+    def _measures_once(self) -> EvaluateSpec:
+        if len(set(self.protocols)) < len(self.protocols):
+            raise SpecError("protocols", "a protocol is listed twice", mend="list each once")
+        return self
+
 
 class ResourceSpec(Spec):
     """What a run is given. Nothing here changes its result."""

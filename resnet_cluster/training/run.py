@@ -15,6 +15,7 @@ from resnet_cluster.training.engine import Engine
 from resnet_cluster.training.images import Images, build_images
 from resnet_cluster.training.keeper import Keeper
 from resnet_cluster.training.loop import Loop, Stopped
+from resnet_cluster.training.memory import keep_freed_memory
 
 
 def run(job: JobSpec, manifest: Manifest, context: Context) -> Outcome:
@@ -33,6 +34,8 @@ def run(job: JobSpec, manifest: Manifest, context: Context) -> Outcome:
         OSError: the storage is full or cannot be written.
     """
     torch.backends.cudnn.benchmark = True  # images are all of one size
+    if context.device.type == "cpu":
+        keep_freed_memory()
     images = build_images(job, manifest, context)
     loop = build_loop(job, images, context)
     newest = loop.keeper.newest()

@@ -169,13 +169,35 @@ class TestShown:
         shown = call("logs", "r-0001")
         assert (shown.code, shown.err) == (0, "")
         lines = shown.out.splitlines()
-        assert [line.split()[:2] for line in lines if line.startswith("epoch")] == [
+        assert [line.split()[2:4] for line in lines if line.split()[2:3] == ["epoch"]] == [
             ["epoch", "1"],
             ["epoch", "2"],
         ]
-        assert "FAILED: as told" in lines
+        ended = log.load("attempt-001-ended").at.astimezone()
+        assert f"{ended:%Y-%m-%d %H:%M:%S}  FAILED: as told" in lines
         assert "a line" in lines
         assert "\x1b" not in shown.out
+
+    def test_a_damaged_event_does_not_hide_the_others(self, runs: Path, call: Call) -> None:
+        log = record_run(runs, make_run_record(make_job(), run_id="r-0001"), top1_err=8.75)
+        (log.folder / "epoch-00001.json").write_text("{")
+        for options in ([], ["-f"]):
+            shown = call("logs", "r-0001", *options)
+            assert shown.code == 0
+            assert "warning: " in shown.out
+            assert "epoch-00001.json" in shown.out
+            assert "epoch   2" in shown.out
+            assert "SUCCEEDED" in shown.out
+        (log.folder / "attempt-001-ended.json").write_text("{")
+        assert call("status", "r-0001", "-o", "json").json()["state"] == "LOST"
+        assert call("wait", "r-0001").code == 5
+
+    def test_status_names_the_newest_checkpoint(self, runs: Path, call: Call) -> None:
+        log = record_run(runs, make_run_record(make_job(), run_id="r-0001"))
+        assert call("status", "r-0001", "-o", "json").json()["checkpoint_step"] is None
+        for step in (390, 400):
+            (log.run_dir / "checkpoints" / f"step-{step:09d}").mkdir(parents=True)
+        assert call("status", "r-0001", "-o", "json").json()["checkpoint_step"] == 400
 
     def test_logs_in_json_are_the_events(self, runs: Path, call: Call) -> None:
         log = record_run(runs, make_run_record(make_job(), run_id="r-0001"), top1_err=8.75)

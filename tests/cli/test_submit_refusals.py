@@ -15,6 +15,8 @@ from prepared import prepare_few_digits
 from sandbox import Sandbox
 from tiny_runs import tiny_job
 
+from resnet_cluster.cluster import launch
+from resnet_cluster.errors import RunTakenError
 from resnet_cluster.results import (
     AttemptEnded,
     AttemptStarted,
@@ -73,6 +75,27 @@ def _record_run_of(job: Path, call: Call, runs: Path, state: RunState | None) ->
     if state is not None:
         log.record(AttemptEnded(attempt=1, state=state))
     return log
+
+
+def test_a_run_that_another_submit_has_just_begun_is_followed(
+    job: Path, call: Call, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def outrun(*_: object) -> None:
+        _record_run_of(job, call, runs, RunState.SUCCEEDED)
+        raise RunTakenError("another process has just begun")
+
+    monkeypatch.setattr(launch, "launch", outrun)
+    followed = call("submit", job)
+    assert followed.code == 0
+    assert "another process drives tiny" in followed.err
+    assert "SUCCEEDED" in followed.err
+
+
+def test_a_name_that_is_not_needed_is_named(job: Path, call: Call, runs: Path) -> None:
+    _record_run_of(job, call, runs, RunState.SUCCEEDED)
+    again = call("submit", job, "--name", "other")
+    assert (again.code, again.out) == (0, "r-00000001\n")
+    assert "--name other is not needed: this experiment is tiny" in again.err
 
 
 def test_a_dry_run_says_what_follows_from_the_job(job: Path, call: Call, home: Path) -> None:

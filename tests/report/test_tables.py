@@ -15,7 +15,7 @@ from resnet_cluster.errors import UsageError
 from resnet_cluster.report import Report, build_report, differences
 from resnet_cluster.report.published import TABLE_6
 from resnet_cluster.report.tables import Row
-from resnet_cluster.results import RunState, RunSummary
+from resnet_cluster.results import DatasetFacts, RunState, RunSummary
 from resnet_cluster.spec import load_job, shipped_jobs
 
 JPEG = CIFAR10.model_copy(update={"encoding": "jpeg", "sha256": "e" * 64})
@@ -90,6 +90,17 @@ def test_a_data_set_that_is_only_a_copy_is_not_proposed(make_run: MakeRun) -> No
     assert told(copy) == (f"{prepare} cifar10-2", other)
     original = make_run(None, 9.0, dataset=CIFAR10.model_copy(update={"name": "real-cifar10"}))
     assert told(copy, original) == ("", f"{usual} --data real-cifar10 --name cifar10_r44")
+
+
+def test_what_is_prepared_now_decides_which_data_set_is_proposed(make_run: MakeRun) -> None:
+    def told(*prepared: DatasetFacts) -> tuple[str, bool]:
+        (table,) = build_report([make_run(None, 9.0)], prepared=prepared).tables
+        return table.preparation, any("--data cifar10-2" in row.command for row in table.rows)
+
+    assert told() == ("resnet-cluster data prepare cifar10 --as cifar10", False)
+    assert told(JPEG) == ("resnet-cluster data prepare cifar10 --as cifar10-2", True)
+    assert told(CIFAR10) == ("", False)
+    assert told(JPEG, CIFAR10.model_copy(update={"name": "cifar10-2"})) == ("", True)
 
 
 def test_seeds_share_a_cell(make_run: MakeRun) -> None:

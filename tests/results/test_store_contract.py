@@ -226,6 +226,22 @@ class TestContract:
         for folder, warning in zip(("r-foreign", "r-headless", "r-torn"), warnings, strict=True):
             assert folder in warning
 
+    def test_an_end_that_cannot_be_read_is_an_end_all_the_same(
+        self, store: ResultStore, root: Path
+    ) -> None:
+        log = record_run(root, make_run_record(make_job(), run_id="r-0001"))
+        end = log.folder / "attempt-001-ended.json"
+        written = end.read_bytes()
+        end.write_bytes(written[:20])
+        for _ in range(2):
+            assert any(str(end) in warning for warning in store.ingest())
+            run = store.run("r-0001")
+            assert run.state is RunState.LOST
+            assert str(end) in run.attempts[-1].message
+        end.write_bytes(written)
+        assert store.ingest() == ()
+        assert store.run("r-0001").state is RunState.SUCCEEDED
+
     def test_a_copied_run_is_not_counted_twice(self, store: ResultStore, root: Path) -> None:
         log = record_run(root, RUN, top1_err=8.61)
         for name in log.names():
