@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from resnet_cluster.errors import UsageError
+from resnet_cluster.errors import PreflightError
 
 
 def home() -> Path:
     """The state folder: RESNET_CLUSTER_HOME, or `$XDG_DATA_HOME/resnet-cluster`.
 
     Raises:
-        UsageError: a file lies where it or a folder above it should be; so for the others.
+        PreflightError: a file lies where it or a folder above it should be; so for the others.
     """
     if named := os.environ.get("RESNET_CLUSTER_HOME"):
         return _checked(Path(named), "RESNET_CLUSTER_HOME")
@@ -49,8 +49,9 @@ def _checked(path: Path, variable: str) -> Path:
     folder = path.expanduser().absolute()
     there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     if not there.is_dir():
-        raise UsageError(
-            f"{folder} cannot be a folder, since {there} is not one",
+        why = "is" if there == folder else f"cannot be made, since {there} is"
+        raise PreflightError(
+            f"{folder}: {why} not a folder",
             mend=f"move that away, or set {variable} to another folder",
         )
     return folder

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_cluster.errors import UsageError
+from resnet_cluster.errors import PreflightError
 from resnet_cluster.home import data_root, home, runs_root, store_url
 
 
@@ -42,7 +42,7 @@ def test_a_file_in_the_way_is_named(
     file.write_text("")
     monkeypatch.setenv(variable, str(file / below))
     assert callable(ask)
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(PreflightError) as refused:
         ask()
     assert str(file) in refused.value.message
     assert variable in refused.value.mend

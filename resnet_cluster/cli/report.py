@@ -83,6 +83,8 @@ def _write(built: Report, format_: Format, path: Path) -> None:
     from resnet_cluster.files import write_whole
     from resnet_cluster.report import render
 
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder", mend="name a file in it")
     text = io.StringIO()
     render(built, format_, Console(file=text, width=FILE_WIDTH))
     try:

@@ -91,6 +91,11 @@ def _parsed(url: str) -> sa.URL:
             "the address of the result store is not a database URL",
             mend="write it as sqlite:////absolute/path/store.db or postgresql://user@host/name",
         ) from error
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise UsageError(
+            f"the result store cannot be kept in {parsed.get_backend_name()}",
+            mend="use sqlite:////absolute/path/store.db or postgresql://user@host/name",
+        )
     if parsed.drivername == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     return parsed
@@ -136,7 +141,7 @@ def _build_engine(url: sa.URL, timeout_s: float) -> sa.Engine:
         raise _no_driver(url, error.name or "its driver") from error
     except exc.ArgumentError as error:
         raise UsageError(
-            f"no such kind of database: {url.drivername}",
+            f"no such driver of a database: {url.drivername}",
             mend="use sqlite:////absolute/path/store.db or postgresql://user@host/name",
         ) from error
     if url.get_backend_name() == "sqlite":

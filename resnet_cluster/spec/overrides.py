@@ -48,7 +48,9 @@ def parse_override(text: str) -> Override:
     if not value_text.strip():
         mend = "write null for none, and '' for empty text"
         raise JobError("has no value", where=label, mend=mend)
-    value, places = parse(value_text, lambda _: label)
+    quoted = printable(value_text.replace("'", ""))
+    mend = f"for that very text quote it: --set '{key}=\"{quoted}\"'"
+    value, places = parse(value_text, lambda _: label, mend=mend)
     path: KeyPath = tuple(key.split("."))
     return Override(path, value, {path + below: place for below, place in places.items()})
 

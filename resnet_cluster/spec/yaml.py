@@ -48,11 +48,15 @@ _UNWANTED = re.compile(
 _DIRECTIVE = re.compile("^%", re.MULTILINE)
 
 
-def parse(text: str, place: Place) -> tuple[Value, dict[KeyPath, str]]:
+_IN_A_FILE = "check the indentation, the colons and the quotes there and on the line before"
+
+
+def parse(text: str, place: Place, *, mend: str = _IN_A_FILE) -> tuple[Value, dict[KeyPath, str]]:
     """The value that `text` holds, and the place of every key and item in it.
 
     Args:
         place: names a line, for errors and for the places.
+        mend: how to put right what is not YAML at all.
 
     Raises:
         JobError: the text is not YAML, or uses more of it than a job needs.
@@ -61,7 +65,7 @@ def parse(text: str, place: Place) -> tuple[Value, dict[KeyPath, str]]:
         raise JobError(f"more than {MAX_BYTES // 1024} KiB", where=place(1), mend="shorten it")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     _check_characters(text, place)
-    composer = _Composer(text, place)
+    composer = _Composer(text, place, mend)
     return composer.document(), composer.places
 
 
@@ -88,9 +92,9 @@ def _line_at(text: str, index: int) -> int:
 class _Composer:
     """Builds a value from the parser's events; knows only what has come so far."""
 
-    def __init__(self, text: str, place: Place) -> None:
+    def __init__(self, text: str, place: Place, mend: str) -> None:
         self.places: dict[KeyPath, str] = {}
-        self._place = place
+        self._place, self._mend = place, mend
         self._line = 1
         self._events = self._parsed(text)
 
@@ -122,7 +126,7 @@ class _Composer:
         raise JobError(
             f"is not YAML: {printable(problem)}",
             where=self._place(self._line),
-            mend="check the indentation, the colons and the quotes there and on the line before",
+            mend=self._mend,
         ) from None
 
     def _value(self, event: Event, path: KeyPath) -> Value:

@@ -188,8 +188,13 @@ class TestShown:
             assert "epoch-00001.json" in shown.out
             assert "epoch   2" in shown.out
             assert "SUCCEEDED" in shown.out
+
+    def test_an_end_that_cannot_be_read_is_shown_as_one(self, runs: Path, call: Call) -> None:
+        log = record_run(runs, make_run_record(make_job(), run_id="r-0001"))
         (log.folder / "attempt-001-ended.json").write_text("{")
-        assert call("status", "r-0001", "-o", "json").json()["state"] == "LOST"
+        status = call("status", "r-0001", "-o", "json").json()
+        assert status["state"] == "LOST"
+        assert "attempt-001-ended.json" in status["message"]
         assert call("wait", "r-0001").code == 5
 
     def test_status_names_the_newest_checkpoint(self, runs: Path, call: Call) -> None:

@@ -41,7 +41,7 @@ def test_a_damaged_store_is_rebuilt_once_it_is_deleted(
 def test_a_home_that_is_a_file(call: Call, home: Path) -> None:
     home.touch()
     for command in ("list", "report"):
-        assert_refused(call(command), 3, str(home))
+        assert_refused(call(command), 3, str(home), "RESNET_CLUSTER_HOME")
 
 
 @pytest.mark.parametrize("url", ["nonsense", "sqlite://", "oracle://x/y"])
@@ -60,6 +60,8 @@ def test_a_report_goes_to_a_file_whole(report: str, call: Call, tmp_path: Path) 
     (tmp_path / "file").touch()
     refused = call("report", "--out", tmp_path / "file" / "report.md")
     assert_refused(refused, 2, str(tmp_path / "file"))
+    assert_refused(call("report", "--out", ""), 2, "is a folder")
+    assert_refused(call("report", "--format", "csv", "-o", "json"), 2, "exclude each other")
 
 
 @pytest.fixture

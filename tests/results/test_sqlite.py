@@ -191,8 +191,10 @@ def test_another_tools_database_is_left_alone(path: Path, root: Path) -> None:
         ("", UsageError, "not a database URL"),
         ("sqlite://", UsageError, "memory"),
         ("sqlite:///:memory:", UsageError, "memory"),
-        ("nosuch://host/name", UsageError, "no such kind of database: nosuch"),
-        ("mssql+pymssql://me:secret@host/name", PreflightError, "pymssql, which is not installed"),
+        ("nosuch://me:secret@host/name", UsageError, "cannot be kept in nosuch"),
+        ("mysql://host/name", UsageError, "cannot be kept in mysql"),
+        ("sqlite+nosuch:////tmp/store.db", UsageError, "no such driver of a database"),
+        ("postgresql+pg8000://me:secret@host/x", PreflightError, "pg8000, which is not installed"),
     ],
 )
 def test_an_address_that_makes_no_sense(
