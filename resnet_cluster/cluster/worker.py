@@ -15,6 +15,7 @@ from pathlib import Path
 import ray.train
 import ray.train.torch
 import torch
+from ray.train.v2._internal.execution import context as ray_context
 
 from resnet_cluster import training
 from resnet_cluster.cluster.run_folder import RunFolder
@@ -154,7 +155,7 @@ def _output_in(log: Path) -> Iterator[None]:
             level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s"
         )
         # Ray repeats each epoch's metrics at length; the run's events tell them.
-        logging.getLogger("ray.train").setLevel(logging.WARNING)
+        ray_context.logger.setLevel(logging.WARNING)
         try:
             yield
         finally:

@@ -60,6 +60,11 @@ class TestDone:
         assert len(epochs) == NUM_EPOCHS
         assert "SUCCEEDED" in lines
 
+    def test_its_workers_logs_are_without_noise(self, done: Done) -> None:
+        logs = sorted(done.run_dir.glob("logs/*-rank-*.log"))
+        assert len(logs) == 2
+        assert [log.read_text() for log in logs] == ["", ""]
+
     def test_its_weights_are_those_that_plain_processes_train(
         self, done: Done, reference: Path
     ) -> None:
