@@ -1,6 +1,6 @@
-"""FFCV's file format, version 2, for raw images: what a `.beton` is, read with numpy alone.
+"""FFCV's file format, version 2, for images: what a `.beton` is, read with numpy alone.
 
-    header | field descriptors | metadata, one row an image | pages of pixels | allocation table
+    header | field descriptors | metadata, one row an image | pages of images | allocation table
 
 The layout is that of ffcv 1.0.2 (`ffcv/types.py`, `ffcv/memory_allocator.py`). Reading it here
 keeps ffcv, and the torch and OpenCV it imports, out of everything that only asks about a file.
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from resnet_cluster.errors import IntegrityError
 
 FORMAT_VERSION = 2
-RAW_MODE = 1
+JPEG_MODE, RAW_MODE = 0, 1
 HEADER = np.dtype(
     [
         ("version", "<u2"),
@@ -40,36 +40,61 @@ METADATA_START = HEADER.itemsize + len(FIELDS) * FIELD.itemsize
 
 @dataclass(frozen=True)
 class BetonIndex:
-    """Where the images of a raw beton lie.
+    """Where the images of a beton lie.
 
     Attributes:
         path: the file.
-        side: height and width of every image, in pixels.
-        pointers: int64 [n], offset of each image's `side * side * 3` bytes, row-major RGB.
+        modes: uint8 [n], JPEG_MODE or RAW_MODE.
+        widths, heights: int64 [n], in pixels.
+        pointers, lengths: int64 [n], place and number of each image's bytes: a JPEG file's, or
+            its pixels in rows of RGB.
         labels: int64 [n], class of each image.
     """
 
     path: Path
-    side: int
+    modes: NDArray[np.uint8]
+    widths: NDArray[np.int64]
+    heights: NDArray[np.int64]
     pointers: NDArray[np.int64]
+    lengths: NDArray[np.int64]
     labels: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def images(self) -> NDArray[np.void]:
+    @property
+    def side(self) -> int | None:
+        """Height and width of every image where all are raw squares of one size, else None."""
+        side = int(self.heights[0])
+        is_square = (self.widths == side).all() and (self.heights == side).all()
+        return side if is_square and (self.modes == RAW_MODE).all() else None
+
+
+@dataclass(frozen=True)
+class RawSquares:
+    """The images of a beton of raw squares of one size.
+
+    Attributes:
+        index: the file's tables.
+        side: height and width of every image, in pixels.
+    """
+
+    index: BetonIndex
+    side: int
+
+    def windows(self) -> NDArray[np.void]:
         """Every window of one image's length in the file: index it with `pointers[...]`.
 
         A void scalar of an image's size turns a gather of many images into one copy each,
         without a Python loop and without compiling anything.
         """
-        file = np.memmap(self.path, np.uint8, mode="r")
+        file = np.memmap(self.index.path, np.uint8, mode="r")
         num_bytes = 3 * self.side * self.side
         return np.ndarray((len(file) - num_bytes + 1,), f"V{num_bytes}", file, strides=(1,))
 
     def read(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """The images of `indices`: uint8 [len(indices), side, side, 3]."""
-        gathered = self.images()[self.pointers[indices]]
+        gathered = self.windows()[self.index.pointers[indices]]
         return gathered.view(np.uint8).reshape(-1, self.side, self.side, 3)
 
 
@@ -82,6 +107,18 @@ def read_labels(beton: Path) -> NDArray[np.int64]:
     return read_index(beton).labels
 
 
+def read_squares(beton: Path) -> RawSquares:
+    """A beton of raw squares of one size.
+
+    Raises:
+        IntegrityError: the file is missing, truncated or not such a beton.
+    """
+    index = read_index(beton)
+    if (side := index.side) is None:
+        raise _damaged(beton, "holds images that are not all raw squares of one size")
+    return RawSquares(index, side)
+
+
 def read_index(beton: Path) -> BetonIndex:
     """Read a beton's tables and check that each image they name lies inside the file.
 
@@ -89,7 +126,7 @@ def read_index(beton: Path) -> BetonIndex:
     the process instead of an exception: so nothing reads pixels before this has passed.
 
     Raises:
-        IntegrityError: the file is missing, truncated, or not a raw beton of square RGB images.
+        IntegrityError: the file is missing, truncated, or not a beton of RGB images and classes.
     """
     try:
         num_bytes = beton.stat().st_size
@@ -104,12 +141,16 @@ def read_index(beton: Path) -> BetonIndex:
             allocations = np.frombuffer(file.read(), ALLOCATION)
     except OSError as error:
         raise _damaged(beton, f"cannot be read ({error.strerror})") from error
-    _check_images(metadata, allocations, int(header["alloc_table_ptr"]), beton)
+    allocations = _by_image(metadata, allocations, beton)
+    _check_images(metadata["image"], allocations, int(header["alloc_table_ptr"]), beton)
     image = metadata["image"]
     return BetonIndex(
         path=beton,
-        side=int(image["height"][0]),
+        modes=np.ascontiguousarray(image["mode"]),
+        widths=image["width"].astype(np.int64),
+        heights=image["height"].astype(np.int64),
         pointers=image["data_ptr"].astype(np.int64),
+        lengths=allocations["size"].astype(np.int64),
         labels=metadata["label"].astype(np.int64),
     )
 
@@ -142,21 +183,35 @@ def _check_fields(fields: NDArray[np.void], beton: Path) -> None:
         raise _damaged(beton, f"holds the fields {found}, and {FIELDS} are expected")
 
 
-def _check_images(
-    metadata: NDArray[np.void], allocations: NDArray[np.void], table: int, beton: Path
-) -> None:
-    image = metadata["image"]
-    side = int(image["height"][0])
-    if not (image["height"] == side).all() or not (image["width"] == side).all() or side == 0:
-        raise _damaged(beton, "holds images that are not all square and of one size")
-    if not (image["mode"] == RAW_MODE).all():
-        raise _damaged(beton, "holds images that are not stored raw")
-    if not np.isin(image["data_ptr"], allocations["ptr"]).all():
+def _by_image(
+    metadata: NDArray[np.void], allocations: NDArray[np.void], beton: Path
+) -> NDArray[np.void]:
+    """The allocation of each image, in the order of the images."""
+    ordered = allocations[np.argsort(allocations["sample_id"], kind="stable")]
+    if not np.array_equal(ordered["sample_id"], np.arange(len(metadata), dtype=np.uint64)):
+        raise _damaged(beton, "has an allocation table that is not one of its images")
+    if not np.array_equal(ordered["ptr"], metadata["image"]["data_ptr"]):
         raise _damaged(beton, "points to an image that its allocation table does not know")
-    if not (allocations["size"] == 3 * side * side).all():
+    return ordered
+
+
+def _check_images(
+    image: NDArray[np.void], allocations: NDArray[np.void], table: int, beton: Path
+) -> None:
+    if not np.isin(image["mode"], (JPEG_MODE, RAW_MODE)).all():
+        raise _damaged(beton, "holds images that are neither JPEG nor raw")
+    width, height = (image[side].astype(np.uint64) for side in ("width", "height"))
+    if not (width * height).all():
+        raise _damaged(beton, "holds an image without pixels")
+    size, pointer = allocations["size"], allocations["ptr"]
+    is_raw = image["mode"] == RAW_MODE
+    if not (size[is_raw] == (3 * width * height)[is_raw]).all() or not size.all():
         raise _damaged(beton, "holds an image whose length is not that of its pixels")
-    if len(allocations) != len(metadata) or int(image["data_ptr"].max()) > table - 3 * side * side:
-        raise _damaged(beton, "points past the end of its pixels")
+    tables_end = METADATA_START + len(image) * METADATA.itemsize
+    # A sum of pointer and size could overflow.
+    ends_inside = (size <= table) & (pointer <= table - np.minimum(size, table))
+    if not ((pointer >= tables_end) & ends_inside).all():
+        raise _damaged(beton, "points past the end of its images")
 
 
 def _damaged(beton: Path, what: str) -> IntegrityError:

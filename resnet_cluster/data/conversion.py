@@ -32,7 +32,7 @@ from resnet_cluster.data.request import ConversionRequest, PreparationPlan, Prog
 from resnet_cluster.data.sources import Example, Source, file_sha256
 from resnet_cluster.data.splits import split_holdout
 from resnet_cluster.data.statistics import PixelSums
-from resnet_cluster.data.writer import RawBetonWriter, beton_bytes
+from resnet_cluster.data.writer import BetonWriter, StoredImage, page_bytes, squares_bytes
 from resnet_cluster.errors import PreflightError, UsageError
 from resnet_cluster.files import sha256_of, sync
 
@@ -128,13 +128,14 @@ class _Conversion:
     def write(self, split: SplitName, examples: Sequence[Example]) -> None:
         """Write one beton, in order; large images are decoded in threads."""
         path = self._path(split)
-        with RawBetonWriter(path, num_images=len(examples), side=self._plan.side) as writer:
+        page = page_bytes(3 * self._plan.side**2)
+        with BetonWriter(path, max_images=len(examples), page_bytes=page) as writer:
             for chunk, (images, encodings) in self._loaded(examples):
                 self.encodings |= encodings
                 if split == "train":
                     self.sums.add(np.stack(images))
                 for example, image in zip(chunk, images, strict=True):
-                    writer.add(image, example.label)
+                    writer.add(StoredImage.raw(image), example.label)
                 self._num_done += len(chunk)
                 total = self._plan.num_train + self._plan.num_test
                 self._ticker.tick("converting", self._num_done, total, chunk[-1].name)
@@ -229,7 +230,7 @@ def _plan(
         num_classes=len(source.classes),
         test_split=test_split,
         side=len(pixels),
-        num_bytes=sum(beton_bytes(size, len(pixels)) for size in sizes),
+        num_bytes=sum(squares_bytes(size, len(pixels)) for size in sizes),
         free_bytes=shutil.disk_usage(request.folder).free,
         num_ignored=source.num_ignored,
     )

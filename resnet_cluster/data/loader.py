@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnet_cluster.data.beton import read_index
+from resnet_cluster.data.beton import read_squares
 from resnet_cluster.data.order import (
     epoch_order,
     rank_batches,
@@ -81,7 +81,9 @@ class TrainLoader:
         self._global_batch_size, self._bn_group = global_batch_size, bn_group
         self._world_rank, self._world_size = world_rank, world_size
         self._device = torch.device(device)
-        self._reader = RawBetonReader(read_index(beton), batch_size=bn_group, deadline_s=deadline_s)
+        self._reader = RawBetonReader(
+            read_squares(beton), batch_size=bn_group, deadline_s=deadline_s
+        )
 
     def batches(self, epoch: int, first_step: int = 0) -> BatchIterator:
         """The micro-batches of an epoch from `first_step` on, `len(micro_batches)` a step."""
@@ -125,7 +127,7 @@ class EvalLoader:
         self._indices = indices[world_rank::world_size]
         self._batch_size, self._device = batch_size, torch.device(device)
         self._reader = RawBetonReader(
-            read_index(beton), batch_size=batch_size, deadline_s=deadline_s
+            read_squares(beton), batch_size=batch_size, deadline_s=deadline_s
         )
 
     @property

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnet_cluster.data.beton import BetonIndex
+from resnet_cluster.data.beton import RawSquares
 from resnet_cluster.errors import IntegrityError
 
 JOIN_DEADLINE_S = 10.0
@@ -52,21 +52,21 @@ class RawBetonReader:
     """Reads batches of a raw beton in the orders it is given; one epoch at a time.
 
     Args:
-        index: the beton's tables.
+        squares: the beton.
         batch_size: images a batch; the last one of an order may be smaller.
         deadline_s: seconds that a batch may take.
     """
 
-    def __init__(self, index: BetonIndex, *, batch_size: int, deadline_s: float) -> None:
-        self.index = index
+    def __init__(self, squares: RawSquares, *, batch_size: int, deadline_s: float) -> None:
+        self.path = squares.index.path
         self.deadline_s = deadline_s
         with _interpreted():
             self._loader = Loader(
-                str(index.path),
+                str(self.path),
                 batch_size,
                 num_workers=1,
                 pipelines={
-                    "image": [_RawImageDecoder(index), ToTensor()],
+                    "image": [_RawImageDecoder(squares), ToTensor()],
                     "label": [_LabelDecoder(), ToTensor()],
                 },
                 drop_last=False,
@@ -102,12 +102,12 @@ class RawBetonReader:
             batch = epoch.output_queue.get(timeout=self.deadline_s)
         except queue.Empty:
             raise IntegrityError(
-                f"{self.index.path}: no batch within {self.deadline_s:g} s",
+                f"{self.path}: no batch within {self.deadline_s:g} s",
                 mend="check that the disk holding it answers, then resume the run",
             ) from None
         if batch is None:
             raise IntegrityError(
-                f"{self.index.path}: reading a batch failed: {epoch.error!r}",
+                f"{self.path}: reading a batch failed: {epoch.error!r}",
                 mend="run `resnet-cluster data verify` on the data set",
             ) from epoch.error
         _, (images, labels) = batch
@@ -151,12 +151,12 @@ class _Epoch(EpochIterator):  # type: ignore[misc]
 class _RawImageDecoder(SimpleRGBImageDecoder):  # type: ignore[misc]
     """Copies raw images of one size into the batch's buffer, by one gather of numpy's."""
 
-    def __init__(self, index: BetonIndex) -> None:
+    def __init__(self, squares: RawSquares) -> None:
         super().__init__()
-        self.index = index
+        self.squares = squares
 
     def generate_code(self) -> Callable[..., NDArray[np.uint8]]:
-        images, pointers = self.index.images(), self.index.pointers
+        images, pointers = self.squares.windows(), self.squares.index.pointers
 
         def decode(
             batch_indices: NDArray[np.int64], destination: NDArray[np.uint8], *_: Any

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_cluster.data.beton import read_index
+from resnet_cluster.data.beton import read_squares
 
 CHUNK = 512
 
@@ -67,9 +67,9 @@ def training_mean(beton: Path, indices: NDArray[np.int64]) -> PixelStatistics:
     Raises:
         IntegrityError: the file is missing, truncated or not such a beton.
     """
-    index = read_index(beton)
-    sums = PixelSums(index.side)
+    squares = read_squares(beton)
+    sums = PixelSums(squares.side)
     in_file_order = np.sort(indices)
     for start in range(0, len(indices), CHUNK):
-        sums.add(index.read(in_file_order[start : start + CHUNK]))
+        sums.add(squares.read(in_file_order[start : start + CHUNK]))
     return sums.statistics()

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnet_cluster.data import read_labels
-from resnet_cluster.data.beton import METADATA, METADATA_START, read_index
-from resnet_cluster.data.writer import RawBetonWriter, beton_bytes
+from resnet_cluster.data.beton import METADATA, METADATA_START, RawSquares, read_index, read_squares
+from resnet_cluster.data.writer import BetonWriter, StoredImage, page_bytes, squares_bytes
 from resnet_cluster.errors import IntegrityError
 
 UPSTREAM = """
@@ -38,9 +38,10 @@ for folder, page in zip(sys.argv[1::2], map(int, sys.argv[2::2])):
 
 
 def _write(path: Path, images: Sequence[np.ndarray], labels: np.ndarray) -> None:
-    with RawBetonWriter(path, num_images=len(images), side=len(images[0])) as writer:
+    page = page_bytes(images[0].nbytes)
+    with BetonWriter(path, max_images=len(images), page_bytes=page) as writer:
         for image, label in zip(images, labels, strict=True):
-            writer.add(image, int(label))
+            writer.add(StoredImage.raw(image), int(label))
 
 
 def _random_images(num: int, side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +61,7 @@ def test_ffcv_writes_the_same_bytes_and_reads_ours(tmp_path: Path, compiled: boo
         np.save(folder / "images.npy", images)
         np.save(folder / "labels.npy", labels)
         _write(folder / "ours.beton", images, labels)
-        assert beton_bytes(num, side) == (folder / "ours.beton").stat().st_size
+        assert squares_bytes(num, side) == (folder / "ours.beton").stat().st_size
         arguments += [str(folder), str(page)]
     subprocess.run(
         [sys.executable, "-c", UPSTREAM, *arguments],
@@ -76,9 +77,9 @@ def test_ffcv_writes_the_same_bytes_and_reads_ours(tmp_path: Path, compiled: boo
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     images, labels = _random_images(700, 32)
     _write(tmp_path / "a.beton", images, labels)
-    index = read_index(tmp_path / "a.beton")
+    squares = read_squares(tmp_path / "a.beton")
     wanted = np.asarray([699, 0, 0, 350])
-    assert np.array_equal(index.read(wanted), images[wanted])
+    assert np.array_equal(squares.read(wanted), images[wanted])
     assert np.array_equal(read_labels(tmp_path / "a.beton"), labels)
     assert read_labels(tmp_path / "a.beton").dtype == np.int64
 
@@ -122,8 +123,10 @@ def test_an_absent_beton_is_refused(tmp_path: Path) -> None:
     [
         (0, b"\x03", "format version 3"),
         (24, b"\x03", "holds the fields"),
-        (METADATA_START, b"\x00", "not stored raw"),
-        (METADATA_START + 1, b"\x09", "not all square"),
+        (METADATA_START, b"\x02", "neither JPEG nor raw"),
+        (METADATA_START, b"\x00", "not all raw squares"),
+        (METADATA_START + 1, b"\x09", "length is not that of its pixels"),
+        (METADATA_START + 1, b"\x00", "without pixels"),
         (METADATA_START + METADATA.itemsize + 5, b"\xff", "does not know"),
     ],
 )
@@ -134,7 +137,7 @@ def test_what_is_wrong_in_the_tables_is_said(
         file.seek(offset)
         file.write(content)
     with pytest.raises(IntegrityError, match=what):
-        read_index(copy)
+        read_squares(copy)
 
 
 @settings(max_examples=200)
@@ -157,14 +160,15 @@ def test_no_edit_of_the_tables_leads_outside_the_file(
     except IntegrityError:
         return
     assert index.pointers.min() >= 0
-    assert (index.pointers + 3 * index.side**2 <= len(content)).all()
-    index.read(np.arange(len(index)))
+    assert (index.pointers + index.lengths <= len(content)).all()
+    if index.side is not None:
+        RawSquares(index, index.side).read(np.arange(len(index)))
 
 
 def test_a_writer_that_is_left_by_an_error_leaves_no_beton(tmp_path: Path) -> None:
     path = tmp_path / "half.beton"
     images, labels = _random_images(2, 8)
     with pytest.raises(AssertionError):
-        _write(path, [images[0], images[1][:4]], labels)
+        _write(path, [images[0], images[1][:, :, :2]], labels)
     with pytest.raises(IntegrityError):
         read_index(path)

@@ -15,7 +15,7 @@ from resnet_cluster.data import (
     load_manifest,
     prepare,
 )
-from resnet_cluster.data.beton import read_index
+from resnet_cluster.data.beton import read_squares
 from resnet_cluster.data.conversion import convert
 from resnet_cluster.data.request import ConversionRequest
 from resnet_cluster.errors import (
@@ -42,12 +42,13 @@ def test_real_images_keep_the_pixels_that_pil_decodes(
     assert cifar.classes[0::9] == ("airplane", "truck")
     assert cifar.train.class_counts == cifar.test.class_counts == (20,) * 10
     for split in ("train", "test"):
-        index = read_index(cifar.beton(split))  # type: ignore[arg-type]
-        pixels = index.read(np.arange(len(index)))
+        squares = read_squares(cifar.beton(split))  # type: ignore[arg-type]
+        labels = squares.index.labels
+        pixels = squares.read(np.arange(len(labels)))
         for place, name in enumerate(cifar_archive.names(split)):
             image = Image.open(io.BytesIO(cifar_archive.images[name])).convert("RGB")
             assert np.array_equal(pixels[place], np.asarray(image))
-            assert cifar.classes[index.labels[place]] == name.split("/")[1]
+            assert cifar.classes[labels[place]] == name.split("/")[1]
 
 
 def test_the_digits_split_is_a_fifth_of_each_class(digits: Manifest) -> None:

@@ -15,7 +15,7 @@ from image_files import Archive
 from PIL import Image
 
 from resnet_cluster.data import Batch, EvalLoader, Manifest, TrainLoader, epoch_order
-from resnet_cluster.data.beton import BetonIndex, read_index
+from resnet_cluster.data.beton import RawSquares, read_squares
 from resnet_cluster.data.reader import RawBetonReader
 from resnet_cluster.errors import IntegrityError
 
@@ -117,7 +117,7 @@ def test_a_loader_serves_every_epoch_and_any_one_again(cifar: Manifest) -> None:
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 7])
 def test_evaluation_sees_every_image_exactly_once(digits: Manifest, world_size: int) -> None:
-    index = read_index(digits.beton("test"))
+    squares = read_squares(digits.beton("test"))
     seen: list[int] = []
     for rank in range(world_size):
         loader = _eval(digits, rank, world_size)
@@ -127,8 +127,8 @@ def test_evaluation_sees_every_image_exactly_once(digits: Manifest, world_size: 
         for batch in batches:
             seen.extend(batch.sample_ids.tolist())
             pixels = batch.images.permute(0, 2, 3, 1).numpy()
-            assert np.array_equal(pixels, index.read(batch.sample_ids))
-            assert np.array_equal(batch.labels.numpy(), index.labels[batch.sample_ids])
+            assert np.array_equal(pixels, squares.read(batch.sample_ids))
+            assert np.array_equal(batch.labels.numpy(), squares.index.labels[batch.sample_ids])
     assert sorted(seen) == list(range(digits.test.num_images))
 
 
@@ -205,13 +205,13 @@ def test_a_disk_that_does_not_answer_is_not_waited_for(cifar: Manifest) -> None:
     silent = _Silent()
 
     @dataclass(frozen=True)
-    class SilentIndex(BetonIndex):
-        def images(self) -> Any:
+    class SilentSquares(RawSquares):
+        def windows(self) -> Any:
             return silent
 
-    index = read_index(cifar.beton("test"))
+    squares = read_squares(cifar.beton("test"))
     reader = RawBetonReader(
-        SilentIndex(index.path, index.side, index.pointers, index.labels),
+        SilentSquares(squares.index, squares.side),
         batch_size=4,
         deadline_s=0.2,
     )

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from resnet_cluster.data import Manifest, training_mean
-from resnet_cluster.data.beton import read_index
+from resnet_cluster.data.beton import read_squares
 from resnet_cluster.data.statistics import CHUNK
 
 
 def test_the_manifest_states_what_numpy_computes_of_the_pixels(cifar: Manifest) -> None:
-    index = read_index(cifar.beton("train"))
-    pixels = index.read(np.arange(len(index))).astype(np.float64)
+    squares = read_squares(cifar.beton("train"))
+    pixels = squares.read(np.arange(cifar.train.num_images)).astype(np.float64)
     np.testing.assert_allclose(cifar.channel_mean, pixels.mean((0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(cifar.channel_std, pixels.std((0, 1, 2)), rtol=1e-9)
     mean = cifar.pixel_mean()
@@ -21,7 +21,7 @@ def test_the_manifest_states_what_numpy_computes_of_the_pixels(cifar: Manifest) 
 @pytest.mark.parametrize("num", [1, CHUNK, CHUNK + 1, 1300])
 def test_a_run_has_the_mean_of_its_own_images(digits: Manifest, num: int) -> None:
     indices = np.random.default_rng(0).permutation(digits.train.num_images)[:num]
-    pixels = read_index(digits.beton("train")).read(indices).astype(np.float64)
+    pixels = read_squares(digits.beton("train")).read(indices).astype(np.float64)
     statistics = training_mean(digits.beton("train"), indices)
     np.testing.assert_allclose(statistics.pixel_mean, pixels.mean(0), rtol=1e-6)
     np.testing.assert_allclose(statistics.channel_mean, pixels.mean((0, 1, 2)), rtol=1e-12)

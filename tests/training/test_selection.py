@@ -14,7 +14,7 @@ from tiny_jobs import Journal, assert_same, final_weights, last_state, make_tiny
 from torch import Tensor, nn
 
 from resnet_cluster.data import load_manifest, split_holdout
-from resnet_cluster.data.beton import read_index
+from resnet_cluster.data.beton import read_index, read_squares
 from resnet_cluster.nets import build_net
 from resnet_cluster.spec import JobSpec
 from resnet_cluster.training import pulse
@@ -54,14 +54,14 @@ def kept_net(run_dir: Path, job: JobSpec) -> nn.Module:
 
 def percent_wrong(net: nn.Module, dataset: Path, split: str, ids: NDArray[np.int64]) -> float:
     """Top-1 error, by the pixels in the file and their mean over the images trained on."""
-    index = read_index(dataset / "train.beton")
-    train_ids, _ = split_holdout(index.labels, 80, seed=0)
-    mean = index.read(train_ids).astype(np.float64).mean(axis=0)
-    tested = read_index(dataset / f"{split}.beton")
+    squares = read_squares(dataset / "train.beton")
+    train_ids, _ = split_holdout(squares.index.labels, 80, seed=0)
+    mean = squares.read(train_ids).astype(np.float64).mean(axis=0)
+    tested = read_squares(dataset / f"{split}.beton")
     images = Tensor(tested.read(ids).astype(np.float64) - mean).permute(0, 3, 1, 2)
     with torch.no_grad():
         predicted = net(images.contiguous()).argmax(1).numpy()
-    return float(100.0 * np.mean(predicted != tested.labels[ids]))
+    return float(100.0 * np.mean(predicted != tested.index.labels[ids]))
 
 
 @pytest.mark.parametrize("ema", [None, {"decay": 0.6}], ids=["weights", "average"])
