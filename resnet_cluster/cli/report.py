@@ -72,6 +72,7 @@ def _prepared() -> list[DatasetFacts]:
             num_test_images=manifest.test.num_images,
         )
         for manifest in manifests
+        if manifest.image_size is not None
     ]
 
 

@@ -1,8 +1,10 @@
-"""One image of any kind to square RGB pixels, as torchvision's Resize and CenterCrop on PIL."""
+"""One image of any kind to RGB pixels; resized as torchvision's Resize and CenterCrop on PIL."""
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,75 +17,90 @@ MAX_PIXELS = 80_000_000
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
-def load_pixels(
-    content: bytes | NDArray[np.uint8], name: str, size: int | None
-) -> tuple[NDArray[np.uint8], str]:
-    """Decode an image and bring it to `size`.
+def square_pixels(image: Image.Image, name: str, size: int | None) -> NDArray[np.uint8]:
+    """Square RGB pixels of an image, uint8 [side, side, 3].
 
     Args:
-        content: an encoded image, or pixels [h, w] or [h, w, 3].
+        image: decoded, in its own colours.
         name: how messages call it.
         size: the shorter side is resized to it (bilinear, antialiased) and the centre cut out;
             None keeps a square image as it is.
 
+    Raises:
+        IntegrityError: its pixels have no agreed range.
+        UsageError: it is not square and no size was asked for.
+    """
+    rgb = rgb_image(image, name)
+    if size is not None:
+        rgb = resized_to_crop(rgb, size, size)
+    elif rgb.width != rgb.height:
+        raise UsageError(
+            f"{name}: is {rgb.width}x{rgb.height} pixels, and a network needs square images",
+            mend="give the size to resize to and crop: --size 32",
+        )
+    return np.asarray(rgb)
+
+
+def opened_image(content: bytes | NDArray[np.uint8], name: str) -> tuple[Image.Image, str]:
+    """Decode an image in its own colours.
+
     Returns:
-        Pixels, uint8 [side, side, 3], and what the image was encoded in, in small letters.
+        The image, and what it was encoded in, in small letters; empty for plain pixels.
 
     Raises:
         IntegrityError: it is corrupt, truncated, not an image, or too large to be decoded safely.
-        UsageError: it is not square and no size was asked for.
     """
+    if isinstance(content, np.ndarray):
+        return Image.fromarray(content), ""
+    with _faults_named(name):
+        image = Image.open(io.BytesIO(content))
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS}")
+        image.load()
+        return image, (image.format or "unknown").lower()
+
+
+def rgb_image(image: Image.Image, name: str) -> Image.Image:
+    """The image in RGB, as PIL converts it; 16 bits are scaled to 8.
+
+    Raises:
+        IntegrityError: its pixels have no agreed range.
+    """
+    if image.mode in _SIXTEEN_BIT:
+        # PIL would clip 16 bits to 255, which turns most of a picture white.
+        levels = np.asarray(image).astype(np.int64)
+        image = Image.fromarray((levels.clip(0, 65535) >> 8).astype(np.uint8))
+    with _faults_named(name):
+        if image.mode == "F":
+            raise ValueError("floating-point pixels have no agreed range")
+        return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def resized_to_crop(image: Image.Image, shorter_side: int, side: int) -> Image.Image:
+    """The centre of an image whose shorter side is resized, bilinear and antialiased."""
+    width, height = image.size
+    if width <= height:
+        resized = (shorter_side, int(shorter_side * height / width))
+    else:
+        resized = (int(shorter_side * width / height), shorter_side)
+    if resized != image.size:
+        image = image.resize(resized, Image.Resampling.BILINEAR)
+    if image.size == (side, side):
+        return image
+    left, top = round((resized[0] - side) / 2), round((resized[1] - side) / 2)
+    return image.crop((left, top, left + side, top + side))
+
+
+@contextlib.contextmanager
+def _faults_named(name: str) -> Iterator[None]:
     try:
-        image, encoding = _open(content)
-        rgb = _resized(_rgb(image), name, size)
-    except (UsageError, MemoryError):
+        yield
+    except MemoryError:
         raise
     except Exception as error:  # PIL raises whatever its many parsers meet in a damaged file
         unknown = isinstance(error, UnidentifiedImageError)  # it names an object of Python's
         what = "no image format that is known" if unknown else error
         raise IntegrityError(
             f"{name}: is not an image that can be decoded ({what})",
-            mend="remove it from the source, or fetch it again",
+            mend="remove it from the source, fetch it again, or give --on-bad skip",
         ) from error
-    return np.asarray(rgb), encoding
-
-
-def _open(content: bytes | NDArray[np.uint8]) -> tuple[Image.Image, str]:
-    if isinstance(content, np.ndarray):
-        return Image.fromarray(content), ""
-    image = Image.open(io.BytesIO(content))
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS}")
-    image.load()
-    return image, (image.format or "unknown").lower()
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode in _SIXTEEN_BIT:
-        # PIL would clip 16 bits to 255, which turns most of a picture white.
-        levels = np.asarray(image).astype(np.int64)
-        image = Image.fromarray((levels.clip(0, 65535) >> 8).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no agreed range")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _resized(image: Image.Image, name: str, size: int | None) -> Image.Image:
-    width, height = image.size
-    if size is None:
-        if width != height:
-            raise UsageError(
-                f"{name}: is {width}x{height} pixels, and a network needs square images",
-                mend="give the size to resize to and crop: --size 32",
-            )
-        return image
-    if width <= height:
-        resized = (size, int(size * height / width))
-    else:
-        resized = (int(size * width / height), size)
-    if resized != image.size:
-        image = image.resize(resized, Image.Resampling.BILINEAR)
-    if image.size == (size, size):
-        return image
-    left, top = round((resized[0] - size) / 2), round((resized[1] - size) / 2)
-    return image.crop((left, top, left + size, top + size))

@@ -58,6 +58,30 @@ class SplitRecord(_Record):
     sha256: Sha256
 
 
+class BadImage(_Record):
+    """An image of the source that was left out."""
+
+    name: str
+    why: str
+
+
+class StorageRecord(_Record):
+    """How images of many sizes are kept; see `Encoding`."""
+
+    shorter_side: int | None
+    longer_side: int | None
+    quality: int
+    jpeg_share: float
+    min_width: int
+    max_width: int
+    min_height: int
+    max_height: int
+    num_jpeg: int
+    """Images that are JPEG, of all splits; the others are raw."""
+    num_kept: int
+    """JPEG images that have the bytes of their originals."""
+
+
 class ManifestFields(_Record):
     """Everything a manifest states; see `Manifest`."""
 
@@ -67,9 +91,11 @@ class ManifestFields(_Record):
     encoding: str
     """What the originals were (`jpeg`, `png`, `idx`, `digits`, ...): a figure from a JPEG copy of a
     data set is another figure than one from its original pixels."""
-    mode: Literal["raw"] = "raw"
-    image_size: Annotated[int, Field(ge=1)]
-    """Height and width of every image."""
+    mode: Literal["raw", "jpg", "proportion"] = "raw"
+    image_size: Annotated[int, Field(ge=1)] | None
+    """Height and width of every image; None where they are of many sizes."""
+    storage: StorageRecord | None = None
+    """How they are kept then."""
     requested_size: int | None
     """The size asked for by `--size`, if any."""
     classes: Names
@@ -78,11 +104,20 @@ class ManifestFields(_Record):
     test_split: Literal["source", "holdout"]
     """Whether the source had a test split, or 20 % of it were held out by class and seed."""
     seed: Annotated[int, Field(ge=0)]
+    limit: int | None = None
+    """Images of each split that were asked for at most."""
+    num_rotated: int = 0
+    """Images whose EXIF data ask for a rotation, which is not done."""
+    num_bad: int = 0
+    """Images of the source that were left out, since they could not be kept."""
+    bad: Annotated[tuple[BadImage, ...], Field(strict=False)] = ()
+    """The first ten thousand of them."""
     channel_mean: Triple
     """Of the training split, red, green and blue, 0 to 255."""
     channel_std: Triple
     mean_sha256: Sha256
-    """Of `mean.npy`: float32 [side, side, 3], the training split's mean image."""
+    """Of `mean.npy`: float32 [side, side, 3], the training split's mean image; where images are of
+    many sizes that of their 224x224 centres, once the shorter side is resized to 256."""
     ffcv_version: str
     """The version whose loader the betons were written for."""
 

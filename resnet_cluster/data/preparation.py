@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnet_cluster.data.encoding import MAX_SQUARE, Encoding
 from resnet_cluster.data.manifest import (
     KNOWN_SOURCES,
     MANIFEST_NAME,
@@ -18,14 +19,14 @@ from resnet_cluster.data.manifest import (
     read_manifest,
 )
 from resnet_cluster.data.opening import is_same_source, source_path
-from resnet_cluster.data.request import ConversionRequest, PreparationPlan, Progress
+from resnet_cluster.data.request import ConversionRequest, OnBad, PreparationPlan, Progress
 from resnet_cluster.data.sources import DISK_FULL
 from resnet_cluster.data.supervise import STALL_DEADLINE_S, run_conversion
 from resnet_cluster.errors import IntegrityError, PreflightError, UsageError
 from resnet_cluster.files import sync
 from resnet_cluster.home import data_root
 
-MIN_SIDE, MAX_SIDE = 8, 1024
+MIN_SIDE, MAX_CAP = 8, 8192
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,15 @@ def prepare(
     name: str,
     out: Path | None = None,
     image_size: int | None = None,
+    encoding: Encoding | None = None,
     seed: int = 0,
+    limit: int | None = None,
+    on_bad: OnBad = "fail",
     on_plan: Callable[[PreparationPlan], None] = lambda plan: None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     stall_s: float = STALL_DEADLINE_S,
 ) -> Prepared:
-    """Convert images to a raw beton for each split, with a manifest, under a name jobs use.
+    """Convert images to a beton for each split, with a manifest, under a name jobs use.
 
     All is written to a hidden folder beside its place, which is renamed at the end: what is
     interrupted or fails leaves nothing under the name.
@@ -64,7 +68,11 @@ def prepare(
             By default it is the name under the data folder.
         image_size: images are resized to it by their shorter side, and cropped at the centre;
             images that are square and of one size need none.
+        encoding: the form of images of many sizes; None makes raw squares.
         seed: of the test split held out of a source that has none.
+        limit: images of each split at most, evenly over its classes; for a trial.
+        on_bad: what an image that cannot be kept does: `fail` ends the preparation, `skip` leaves
+            it out, and the manifest names it.
         on_plan: given what will be made, before the first image is converted.
         on_progress: called several times a second.
         stall_s: seconds without progress after which the conversion is ended.
@@ -77,7 +85,8 @@ def prepare(
         IntegrityError: the source has an image that cannot be decoded, or stood still.
     """
     check_name(name)
-    _check_size(image_size)
+    _check_sizes(image_size, encoding)
+    _check_limit(limit)
     if source not in KNOWN_SOURCES:
         source = str(source_path(source))
     place = data_root() / name
@@ -88,6 +97,9 @@ def prepare(
         name=name,
         size=image_size,
         seed=seed,
+        encoding=encoding,
+        limit=limit,
+        on_bad=on_bad,
     )
     with _disk_errors(target.parent), _locked(place, target):
         found = _existing(place, target)
@@ -103,12 +115,24 @@ def prepare(
     return Prepared(read_manifest(place), is_new=found is None)
 
 
-def _check_size(image_size: int | None) -> None:
-    if image_size is not None and not MIN_SIDE <= image_size <= MAX_SIDE:
+def _check_sizes(image_size: int | None, encoding: Encoding | None) -> None:
+    if image_size is not None and encoding is not None:
         raise UsageError(
-            f"images cannot be resized to {image_size} pixels",
-            mend=f"give a --size from {MIN_SIDE} to {MAX_SIDE}",
+            "--size makes raw squares, and --mode keeps the shapes of images",
+            mend="give one of them; --shorter-side and --longer-side go with --mode",
         )
+    caps = (encoding.shorter_side, encoding.longer_side) if encoding else ()
+    for side, most in ((image_size, MAX_SQUARE), *((cap, MAX_CAP) for cap in caps)):
+        if side is not None and not MIN_SIDE <= side <= most:
+            raise UsageError(
+                f"images cannot be resized to {side} pixels",
+                mend=f"give a number from {MIN_SIDE} to {most}",
+            )
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise UsageError(f"no data set has {limit} images", mend="give a --limit of 1 or more")
 
 
 def _existing(place: Path, target: Path) -> Manifest | None:
@@ -139,6 +163,8 @@ def _check_same(
         for what, same in (
             ("source", is_same_source(request.source, found.source, tick)),
             ("--size", found.requested_size == request.size),
+            ("form of the images", _encoding_of(found) == request.encoding),
+            ("--limit", found.limit == request.limit),
             ("--seed", found.test_split == "source" or found.seed == request.seed),
         )
         if not same
@@ -149,6 +175,19 @@ def _check_same(
             f"with another {' and '.join(differing)}",
             mend=f"choose another name with --as, or remove {found.folder}",
         )
+
+
+def _encoding_of(manifest: Manifest) -> Encoding | None:
+    """The form that images of many sizes were asked for in."""
+    if (storage := manifest.storage) is None:
+        return None
+    return Encoding(
+        mode=manifest.mode,
+        shorter_side=storage.shorter_side,
+        longer_side=storage.longer_side,
+        quality=storage.quality,
+        jpeg_share=storage.jpeg_share,
+    )
 
 
 @contextlib.contextmanager

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+from resnet_cluster.data.encoding import Encoding
+
+OnBad = Literal["fail", "skip"]
 
 
 @dataclass(frozen=True)
@@ -14,6 +19,9 @@ class ConversionRequest:
         folder: an existing, empty folder for the betons, the mean and the manifest.
         size: side to resize and crop to; None where the images are square and equal.
         seed: of the split of a source that has none.
+        encoding: the form of images of many sizes; None makes raw squares.
+        limit: images of each split at most; None takes all.
+        on_bad: what an image that cannot be kept does: `fail` ends the conversion.
     """
 
     source: str
@@ -21,6 +29,19 @@ class ConversionRequest:
     name: str
     size: int | None
     seed: int
+    encoding: Encoding | None = None
+    limit: int | None = None
+    on_bad: OnBad = "fail"
+
+    def as_json(self) -> dict[str, Any]:
+        """The request, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """The request that `as_json` gave."""
+        encoding = content["encoding"] and Encoding(**content["encoding"])
+        return cls(**{**content, "encoding": encoding})
 
 
 @dataclass(frozen=True)
@@ -30,8 +51,9 @@ class PreparationPlan:
     Attributes:
         num_train, num_test: images of the splits.
         test_split: `source`, or `holdout` where one image in five was held out by class and seed.
-        side: height and width of every image.
-        num_bytes: disk that the betons take.
+        form: how the images will be kept, in words.
+        num_bytes: disk that the betons take; an estimate where the images are of many sizes.
+        duration_s: how long it will take, estimated from a few images; None where unknown.
         free_bytes: disk that was free for them.
         num_ignored: files of the source that are not images.
     """
@@ -40,10 +62,11 @@ class PreparationPlan:
     num_test: int
     num_classes: int
     test_split: str
-    side: int
+    form: str
     num_bytes: int
     free_bytes: int
     num_ignored: int
+    duration_s: float | None
 
 
 @dataclass(frozen=True)

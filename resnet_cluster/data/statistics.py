@@ -46,6 +46,12 @@ class PixelSums:
         squares = levels.sum(axis=0, dtype=np.uint32)
         self._squares += squares.sum(axis=(0, 1), dtype=np.int64)
 
+    def merge(self, other: PixelSums) -> None:
+        """Add the images that others have added up."""
+        self._num_images += other._num_images
+        self._sum += other._sum
+        self._squares += other._squares
+
     def statistics(self) -> PixelStatistics:
         """The statistics of all images added, of which there must be at least one."""
         assert self._num_images > 0

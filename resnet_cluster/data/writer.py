@@ -27,6 +27,8 @@ from resnet_cluster.data.beton import (
 )
 
 MIN_PAGE_BYTES = 1 << 21  # ffcv refuses smaller pages
+PAGE_BYTES = 1 << 23
+"""Of a page, where images are of many sizes: ffcv's own default."""
 
 
 class StoredImage(NamedTuple):

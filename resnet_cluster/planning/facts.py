@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from resnet_cluster.errors import PreflightError
+
 if TYPE_CHECKING:
     from resnet_cluster.data import Manifest
 
@@ -24,7 +26,17 @@ class DataFacts:
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
-        """The facts that a manifest states."""
+        """The facts that a manifest states.
+
+        Raises:
+            PreflightError: its images are of many sizes, which nothing trains on yet.
+        """
+        if manifest.image_size is None:
+            raise PreflightError(
+                f"{manifest.name}: holds images of many sizes ({manifest.mode}), and this version "
+                "trains on raw squares",
+                mend="prepare it again under another name with --size, for example --size 64",
+            )
         return cls(
             sha256=manifest.sha256,
             num_classes=len(manifest.classes),

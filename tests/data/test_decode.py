@@ -10,8 +10,14 @@ from image_files import encoded
 from PIL import Image
 from torchvision.transforms import functional
 
-from resnet_cluster.data.decode import MAX_PIXELS, load_pixels
+from resnet_cluster.data.decode import MAX_PIXELS, opened_image, square_pixels
 from resnet_cluster.errors import IntegrityError, UsageError
+
+
+def load_pixels(content: bytes | np.ndarray, name: str, size: int | None) -> tuple[np.ndarray, str]:
+    """Square pixels, and what they were encoded in."""
+    image, kind = opened_image(content, name)
+    return square_pixels(image, name, size), kind
 
 
 def _picture(height: int, width: int, mode: str = "RGB") -> Image.Image:

@@ -32,7 +32,9 @@ def test_what_will_be_made_and_how_far_it_is_are_told(home: Path, photos: Path) 
     assert prepared.is_new
     [plan] = plans
     sizes = [prepared.manifest.beton(s).stat().st_size for s in ("train", "test")]  # type: ignore[arg-type]
-    assert (plan.num_train, plan.num_test, plan.num_classes, plan.side) == (16, 4, 2, 16)
+    assert (plan.num_train, plan.num_test, plan.num_classes, plan.form) == (16, 4, 2, "16x16")
+    assert plan.duration_s is not None
+    assert 0 < plan.duration_s < 60
     assert (plan.num_bytes, plan.test_split, plan.num_ignored) == (sum(sizes), "holdout", 0)
     assert (told[-1].done, told[-1].total, told[-1].remaining_s) == (20, 20, 0)
     assert prepared_names(home) == ["photos"]
