@@ -21,6 +21,7 @@ from resnet_cluster.cli.output import (
 if TYPE_CHECKING:
     from resnet_cluster.data import Manifest, PreparationPlan
     from resnet_cluster.data.encoding import Encoding
+    from resnet_cluster.data.verification import Fault
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -193,6 +194,33 @@ def _encoding(
         quality=quality or DEFAULT_QUALITY,
         jpeg_share=DEFAULT_JPEG_SHARE if jpeg_share is None else jpeg_share,
     )
+
+
+@app.command()
+def verify(
+    name: Annotated[str, typer.Argument(help="A data set's name or folder, or a .beton file.")],
+    output: OutputOption = Output.table,
+) -> None:
+    """Check every file and every image of a data set."""
+    from resnet_cluster.cli.display import preparing
+    from resnet_cluster.data.verify import verify as check
+    from resnet_cluster.errors import IntegrityError
+
+    faults: list[Fault] = []
+    with preparing() as on_progress:
+        num_faults = check(name, on_progress=on_progress, on_fault=faults.append)
+    if output is Output.json:
+        named = [{"path": f.path, "image": f.place, "what": f.what} for f in faults]
+        print_json({"name": name, "num_faults": num_faults, "faults": named})
+    for fault in faults[:MAX_NAMED]:
+        note(fault.message)
+    if faults:
+        things = "1 thing is" if num_faults == 1 else f"{num_faults:,} things are"
+        raise IntegrityError(f"{name}: {things} not as written", mend=faults[0].mend)
+    if name.endswith(".beton"):
+        note(f"{name}: every image can be decoded; without a manifest nobody knows what they were")
+    else:
+        note(f"{name}: every image is as it was written")
 
 
 def _announce(plan: PreparationPlan) -> None:

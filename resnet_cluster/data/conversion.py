@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import shutil
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -24,17 +23,17 @@ from resnet_cluster.data.manifest import (
     SourceRecord,
     SplitName,
     SplitRecord,
+    checksums_path,
     write_manifest,
 )
 from resnet_cluster.data.opening import open_source
 from resnet_cluster.data.request import ConversionRequest, PreparationPlan, Progress
 from resnet_cluster.data.sources import Source, file_sha256
 from resnet_cluster.data.statistics import PixelSums
+from resnet_cluster.data.ticker import Ticker
 from resnet_cluster.data.writer import BetonWriter
 from resnet_cluster.errors import PreflightError, UsageError
 from resnet_cluster.files import sha256_of, sync
-
-TICK_S = 0.2
 
 
 def convert(request: ConversionRequest, tell: Callable[[PreparationPlan | Progress], None]) -> None:
@@ -88,24 +87,6 @@ def convert(request: ConversionRequest, tell: Callable[[PreparationPlan | Progre
     write_manifest(Manifest.sealed(fields), folder)
 
 
-class Ticker:
-    """Turns signs of life into progress, at most one every TICK_S of a stage."""
-
-    def __init__(self, tell: Callable[[PreparationPlan | Progress], None]) -> None:
-        self._tell = tell
-        self._stage, self._told_s = "", 0.0
-        self._began_s = self._last_s = time.monotonic()
-
-    def tick(self, stage: str, done: int, total: int, current: str = "") -> None:
-        now = time.monotonic()
-        if stage != self._stage:
-            self._stage, self._began_s, self._told_s = stage, self._last_s, 0.0
-        self._last_s = now
-        if now - self._told_s >= TICK_S or done == total:
-            self._told_s = now
-            self._tell(Progress(stage, done, total, now - self._began_s, current))
-
-
 class _Conversion:
     """Writes the betons, and gathers what the manifest says of the images."""
 
@@ -143,11 +124,15 @@ class _Conversion:
                 )
             self._check_left(split, labels)
         sync(path)
+        checksums = checksums_path(self._folder, split)
+        np.save(checksums, writer.checksums, allow_pickle=False)
+        sync(checksums)
         return SplitRecord(
             num_images=len(labels),
             class_counts=tuple(np.bincount(labels, minlength=len(self._classes)).tolist()),
             num_bytes=path.stat().st_size,
             sha256=file_sha256(path, self._ticker.tick, f"hashing {path.name}"),
+            checksums_sha256=sha256_of(checksums),
         )
 
     def _check_left(self, split: SplitName, labels: list[int]) -> None:

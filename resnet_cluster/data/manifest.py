@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -56,6 +57,8 @@ class SplitRecord(_Record):
     """Images of each class, in the order of the classes."""
     num_bytes: Annotated[int, Field(ge=1)]
     sha256: Sha256
+    checksums_sha256: Sha256 | None = None
+    """Of `<split>.crc32.npy`: uint32 [n], the CRC-32 of each image's bytes."""
 
 
 class BadImage(_Record):
@@ -171,6 +174,11 @@ class Manifest(ManifestFields):
         return cls.model_validate_json(json.dumps({**content, "checksum": _digest(content)}))
 
 
+def checksums_path(folder: Path, split: SplitName) -> Path:
+    """The file of the checksums of a split's images."""
+    return folder / f"{split}.crc32.npy"
+
+
 def write_manifest(manifest: Manifest, folder: Path) -> None:
     """Write `manifest.json` into `folder`."""
     content = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False)
@@ -270,12 +278,26 @@ def prepare_command(name: str) -> str:
 
 def prepare_again(manifest: Manifest) -> str:
     """The mend for a data set whose files are no longer what was prepared."""
-    source = shlex.quote(manifest.source.description)
-    size = f" --size {manifest.requested_size}" if manifest.requested_size else ""
-    return (
-        f"remove {manifest.folder} and run `resnet-cluster data prepare {source} "
-        f"--as {manifest.name}{size}`"
-    )
+    words = ["resnet-cluster", "data", "prepare", manifest.source.description]
+    words += ["--as", manifest.name, *_options(manifest)]
+    return f"remove {manifest.folder} and run `{shlex.join(words)}`"
+
+
+def _options(manifest: Manifest) -> Iterator[str]:
+    """The options that a data set was prepared with, where they were not the usual ones."""
+    given: dict[str, object] = {"--size": manifest.requested_size, "--limit": manifest.limit}
+    if kept := manifest.storage:
+        given |= {"--mode": manifest.mode}
+        given |= {"--shorter-side": kept.shorter_side, "--longer-side": kept.longer_side}
+        if manifest.mode != "raw":
+            given |= {"--quality": kept.quality}
+        if manifest.mode == "proportion":
+            given |= {"--jpeg-share": kept.jpeg_share}
+    if manifest.num_bad:
+        given |= {"--on-bad": "skip"}
+    for option, value in given.items():
+        if value is not None:
+            yield from (option, str(value))
 
 
 def _meant(name: str) -> str:

@@ -8,6 +8,7 @@ enough to be written in order, by one process, to a file whose hash names its co
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
@@ -70,6 +71,7 @@ class BetonWriter:
         self._metadata = np.zeros(max_images, METADATA)
         self._allocations = np.zeros(max_images, ALLOCATION)
         self._page_bytes = page_bytes
+        self._checksums = np.zeros(max_images, np.uint32)
         self._num_added = 0
         self._file: BinaryIO = path.open("xb")
         self._file.write(self._tables(alloc_table_ptr=0))
@@ -84,8 +86,14 @@ class BetonWriter:
         place, pointer = self._num_added, self._file.tell()
         self._metadata[place] = ((image.mode, image.width, image.height, pointer), label)
         self._allocations[place] = (place, pointer, num_bytes)
+        self._checksums[place] = zlib.crc32(image.content)
         self._file.write(image.content)
         self._num_added += 1
+
+    @property
+    def checksums(self) -> NDArray[np.uint32]:
+        """The CRC-32 of each image's bytes, uint32 [n]."""
+        return self._checksums[: self._num_added]
 
     def __enter__(self) -> Self:
         return self

@@ -82,3 +82,25 @@ def test_a_run_on_images_of_many_sizes_is_refused(folder: Path, call: Call, tmp_
     job = tmp_path / "job.yaml"
     job.write_text(json.dumps(tiny_job()))
     assert_refused(call("submit", job, "--data", "photos"), 3, "photos", "--size")
+
+
+def test_verify_names_what_is_wrong(folder: Path, call: Call, home: Path) -> None:
+    argv = ["data", "prepare", folder, "--as", "photos", "--mode", "jpg", "--longer-side", "20"]
+    assert call(*argv).code == 0
+    whole = call("data", "verify", "photos")
+    assert (whole.code, whole.out) == (0, "")
+    beton = home / "data/photos/train.beton"
+    content = bytearray(beton.read_bytes())
+    content[8 << 20] ^= 1  # the first byte of the first image: pages have 8 MiB
+    beton.write_bytes(content)
+    damaged = call("data", "verify", "photos", "-o", "json")
+    assert damaged.code == 5
+    (fault,) = damaged.json()["faults"]
+    assert (fault["path"], fault["image"]) == (str(beton), 0)
+    assert f"{beton}: image 0 was changed" in damaged.err
+    mend = f"data prepare {folder} --as photos --mode jpg --longer-side 20 --quality 90"
+    assert mend in " ".join(damaged.err.split())
+    alone = call("data", "verify", beton)
+    assert alone.code == 5
+    assert "image 0 is not an image that can be decoded" in alone.err
+    assert_refused(call("data", "verify", "nothing"), 3, "nothing")
