@@ -49,7 +49,8 @@ def prepare(
     source: Annotated[
         str,
         typer.Argument(
-            help="A folder or a tar of <split>/<class>/<image>, or digits, cifar10, cifar100, "
+            help="A folder or a tar of <split>/<class>/<image>; ImageNet's archives or Kaggle's "
+            "folder of them; WebDataset shards; parquet files; or digits, cifar10, cifar100, "
             "fashion_mnist."
         ),
     ],
@@ -226,6 +227,7 @@ def verify(
 def _announce(plan: PreparationPlan) -> None:
     from resnet_cluster.cli.display import duration
 
+    note(f"recognised: {plan.recognised}")
     time = "" if plan.duration_s is None else f", about {duration(plan.duration_s)}"
     note(
         f"{plan.num_train:,} training and {plan.num_test:,} test images of {plan.num_classes} "

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from resnet_cluster.data.manifest import (
         KNOWN_SOURCES,
         Manifest,
-        SplitName,
         check_name,
         list_datasets,
         load_manifest,
     )
+    from resnet_cluster.data.manifest_fields import SplitName
     from resnet_cluster.data.opening import open_source
     from resnet_cluster.data.order import (
         count_micro_batches,
@@ -43,11 +43,11 @@ _MODULES = {
     "manifest": (
         "KNOWN_SOURCES",
         "Manifest",
-        "SplitName",
         "check_name",
         "list_datasets",
         "load_manifest",
     ),
+    "manifest_fields": ("SplitName",),
     "opening": ("open_source",),
     "order": (
         "count_micro_batches",

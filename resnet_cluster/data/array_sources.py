@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_cluster.data.file_sources import file_sizes
-from resnet_cluster.data.manifest import SourceKind, SplitName
+from resnet_cluster.data.manifest_fields import SourceKind, SplitName
 from resnet_cluster.data.sources import Example, Source, Tick, names_and_sizes_sha256
 from resnet_cluster.errors import IntegrityError
 
@@ -62,6 +62,9 @@ class ArraySource(Source):
         super().__init__()
         self.kind, self.description, self.sha256 = kind, description, sha256
         self.encoding, self.classes = encoding, tuple(classes)
+        self.recognised = {"idx": "IDX files", "digits": "scikit-learn's digits"}.get(
+            kind, f"the files of {kind} as torchvision reads them"
+        )
         self._images = np.concatenate([images for images, _ in arrays.values()])
         self.splits, start = {}, 0
         for split, (_, labels) in arrays.items():

@@ -7,13 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from resnet_cluster.data.beton import BetonIndex, read_index
-from resnet_cluster.data.manifest import (
-    SPLIT_NAMES,
-    Manifest,
-    SplitName,
-    prepare_again,
-    read_manifest,
-)
+from resnet_cluster.data.manifest import Manifest, prepare_again, read_manifest
+from resnet_cluster.data.manifest_fields import SPLIT_NAMES, SplitName
 from resnet_cluster.errors import IntegrityError
 from resnet_cluster.files import sha256_of
 

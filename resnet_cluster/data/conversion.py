@@ -15,16 +15,13 @@ from resnet_cluster.data.chunks import ChunkEncoder
 from resnet_cluster.data.conversion_plan import Splits, choose_splits, estimate, form_of
 from resnet_cluster.data.encoding import Form, Squares
 from resnet_cluster.data.kept import Kept
-from resnet_cluster.data.manifest import (
-    MEAN_NAME,
+from resnet_cluster.data.manifest import MEAN_NAME, Manifest, checksums_path, write_manifest
+from resnet_cluster.data.manifest_fields import (
     SPLIT_NAMES,
-    Manifest,
     ManifestFields,
     SourceRecord,
     SplitName,
     SplitRecord,
-    checksums_path,
-    write_manifest,
 )
 from resnet_cluster.data.opening import open_source
 from resnet_cluster.data.request import ConversionRequest, PreparationPlan, Progress
@@ -71,6 +68,7 @@ def convert(request: ConversionRequest, tell: Callable[[PreparationPlan | Progre
         storage=kept.storage(request.encoding) if request.encoding else None,
         requested_size=request.size,
         classes=source.classes,
+        class_names=source.class_names,
         train=records["train"],
         test=records["test"],
         test_split=splits.test,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from resnet_cluster.data.chunks import count_threads
 from resnet_cluster.data.decode import opened_image, square_pixels
 from resnet_cluster.data.encoding import Form, Squares
-from resnet_cluster.data.manifest import SPLIT_NAMES, SplitName
+from resnet_cluster.data.manifest_fields import SPLIT_NAMES, SplitName
 from resnet_cluster.data.request import ConversionRequest, PreparationPlan
 from resnet_cluster.data.sources import Example, Source
 from resnet_cluster.data.splits import split_holdout
@@ -111,6 +111,7 @@ def estimate(
         num_bytes = sum(squares_bytes(number, form.side) for number in num_each)
     each_s = seconds / len(stored_bytes) if stored_bytes else None
     return PreparationPlan(
+        recognised=source.recognised,
         num_train=num_each[0],
         num_test=num_each[1],
         num_classes=len(source.classes),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import lzma
 import os
 import shutil
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -23,13 +21,12 @@ from resnet_cluster.data.sources import (
     names_and_sizes_sha256,
     tree_splits,
 )
-from resnet_cluster.data.tree import arrange, is_image
-from resnet_cluster.errors import IntegrityError
+from resnet_cluster.data.tars import check_end, damage_named
+from resnet_cluster.data.tree import Tree, arrange, is_image, printable
+from resnet_cluster.errors import IntegrityError, UsageError
 
 MAX_DEPTH = 8
-_BLOCK = 1 << 20
 _COMPRESSED = (b"\x1f\x8b", b"\xfd7zXZ\0", b"BZh")
-_DAMAGE = (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, UnicodeError)
 
 
 class FolderSource(Source):
@@ -49,16 +46,49 @@ class FolderSource(Source):
         sizes = file_sizes(folder, tick)
         self.sha256 = names_and_sizes_sha256(sizes)
         tree = arrange(sizes, self.description)
-        self.classes, self.num_ignored = tree.classes, tree.num_ignored
+        _check_no_class_is_empty(folder, tree)
+        self.classes = tree.classes
+        self.num_ignored = tree.num_ignored + _count_special(folder)
         self.splits = tree_splits(tree, f"{folder}/", {name: name for name in sizes})
+        self.recognised = f"a folder of class folders{_splits_in_words(self)}"
 
     def read(self, example: Example) -> bytes:
-        path = self._folder / str(example.place)
-        try:
-            check_image_bytes(path.stat().st_size, example.name)
-            return path.read_bytes()
-        except OSError as error:
-            raise IntegrityError(f"{example.name}: {error.strerror}") from error
+        return read_file(self._folder / str(example.place), example.name)
+
+
+def _check_no_class_is_empty(folder: Path, tree: Tree) -> None:
+    """Refuse folders among those of the classes that hold no image, as torchvision does."""
+    with_images = {folder / os.path.dirname(name) for name, _ in tree.train}
+    for parent in {path.parent for path in with_images}:
+        folders = {path for path in parent.iterdir() if path.is_dir() and path.name[0] != "."}
+        if empty := sorted(folders - with_images):
+            more = f", as {len(empty) - 1} others" if len(empty) > 1 else ""
+            raise UsageError(
+                f"{printable(str(empty[0]))}: holds no image{more}, among the folders of classes",
+                mend="add its images, or remove it",
+            )
+
+
+def _count_special(folder: Path) -> int:
+    """Sockets, pipes and devices."""
+    return sum(
+        not (entry.is_file() or entry.is_dir())
+        for parent, _, names in os.walk(folder)
+        for entry in (Path(parent, name) for name in names)
+    )
+
+
+def read_file(path: Path, name: str) -> bytes:
+    """The content of an image file, which messages call by its name.
+
+    Raises:
+        IntegrityError: it cannot be read, or is too large to be an image.
+    """
+    try:
+        check_image_bytes(path.stat().st_size, name)
+        return path.read_bytes()
+    except OSError as error:
+        raise IntegrityError(f"{name}: {error.strerror}") from error
 
 
 def file_sizes(folder: Path, tick: Tick) -> dict[str, int]:
@@ -116,7 +146,7 @@ class TarSource(Source):
             if is_compressed(archive):
                 spool = files.enter_context(tempfile.TemporaryFile(dir=scratch))
             self._file = spool or files.enter_context(archive.open("rb"))
-            with _damage_named(archive):
+            with damage_named(archive):
                 for name, place in _members(archive, spool, tick):
                     if place is None:
                         self.num_ignored += 1
@@ -126,12 +156,17 @@ class TarSource(Source):
             self._files.push(files.pop_all())
         self.classes = tree.classes
         self.splits = tree_splits(tree, f"{archive.name}:", places)
+        self.recognised = f"a tar of class folders{_splits_in_words(self)}"
 
     def read(self, example: Example) -> bytes:
         assert isinstance(example.place, tuple)
         offset, num_bytes = example.place
         self._file.seek(offset)
         return check_length(self._file.read(num_bytes), num_bytes, example.name)
+
+
+def _splits_in_words(source: Source) -> str:
+    return ", for training and for testing" if "test" in source.splits else ""
 
 
 def is_compressed(archive: Path) -> bool:
@@ -159,7 +194,7 @@ def _members(
                 yield member.name, (member.offset_data, member.size)
             else:
                 yield member.name, _spooled(tar, member, spool)
-        _check_end(tar, raw, archive, is_plain=spool is None)
+        check_end(tar, raw, archive, is_plain=spool is None)
 
 
 def _spooled(tar: tarfile.TarFile, member: tarfile.TarInfo, spool: BinaryIO) -> tuple[int, int]:
@@ -168,34 +203,3 @@ def _spooled(tar: tarfile.TarFile, member: tarfile.TarInfo, spool: BinaryIO) -> 
     assert content is not None
     shutil.copyfileobj(content, spool)
     return offset, member.size
-
-
-def _check_end(tar: tarfile.TarFile, raw: BinaryIO, archive: Path, *, is_plain: bool) -> None:
-    """tarfile takes an archive that was cut between two members, or in a checksum, for whole."""
-    if not is_plain:
-        assert tar.fileobj is not None
-        while tar.fileobj.read(_BLOCK):
-            pass
-        return
-    raw.seek(tar.offset)
-    if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise _damaged(archive, "its end mark is missing")
-
-
-@contextlib.contextmanager
-def _damage_named(archive: Path) -> Iterator[None]:
-    try:
-        yield
-    except _DAMAGE as error:
-        # tarfile goes on for lines about each decompressor that it has tried.
-        raise _damaged(archive, str(error).partition(":\n")[0]) from error
-    except OSError as error:
-        if error.errno is not None:  # the disk's own; a decompressor's has no number
-            raise
-        raise _damaged(archive, str(error)) from error
-
-
-def _damaged(archive: Path, what: str) -> IntegrityError:
-    return IntegrityError(
-        f"{archive}: is damaged or truncated ({what})", mend="fetch or make the archive again"
-    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from resnet_cluster.data.beton import JPEG_MODE
 from resnet_cluster.data.chunks import Chunk
 from resnet_cluster.data.encoding import Encoded, Encoding
-from resnet_cluster.data.manifest import BadImage, SplitName, StorageRecord
+from resnet_cluster.data.manifest_fields import BadImage, SplitName, StorageRecord
 from resnet_cluster.data.statistics import PixelSums
 
 MAX_NAMED = 10_000

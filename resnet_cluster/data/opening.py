@@ -16,7 +16,10 @@ from resnet_cluster.data.array_sources import (
     idx_source,
 )
 from resnet_cluster.data.file_sources import FolderSource, TarSource, file_sizes
-from resnet_cluster.data.manifest import KNOWN_SOURCES, SourceRecord
+from resnet_cluster.data.imagenet import imagenet_source
+from resnet_cluster.data.manifest import KNOWN_SOURCES
+from resnet_cluster.data.manifest_fields import SourceRecord
+from resnet_cluster.data.parquet import parquet_source
 from resnet_cluster.data.sources import (
     DISK_FULL,
     Source,
@@ -24,6 +27,8 @@ from resnet_cluster.data.sources import (
     file_sha256,
     names_and_sizes_sha256,
 )
+from resnet_cluster.data.split_tars import split_tars_source
+from resnet_cluster.data.webdataset import webdataset_source
 from resnet_cluster.errors import PreflightError, UsageError
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
@@ -36,7 +41,9 @@ def open_source(source: str, *, scratch: Path, tick: Tick) -> Source:
     Args:
         source: `digits`, `cifar10`, `cifar100` or `fashion_mnist` (all but the digits are
             downloaded by torchvision), else a path: a tree of images, a tar of one, or a folder
-            of IDX files or of torchvision's CIFAR files.
+            of IDX files, of torchvision's CIFAR files, of ImageNet as its makers or Kaggle
+            distribute it, of a tar for each split, of WebDataset shards, or of parquet files as
+            Hugging Face's.
         scratch: an existing folder for what is downloaded or decompressed on the way.
 
     Raises:
@@ -51,7 +58,14 @@ def open_source(source: str, *, scratch: Path, tick: Tick) -> Source:
     path = source_path(source)
     if path.is_file():
         return TarSource(path, scratch, tick)
-    return _array_source(path, tick) or FolderSource(path, tick)
+    return (
+        _array_source(path, tick)
+        or imagenet_source(path, tick)
+        or webdataset_source(path, tick)
+        or split_tars_source(path, tick)
+        or parquet_source(path, tick)
+        or FolderSource(path, tick)
+    )
 
 
 def source_path(source: str) -> Path:

@@ -49,6 +49,7 @@ class PreparationPlan:
     """What a preparation will make, known before its first image is converted.
 
     Attributes:
+        recognised: what the source was taken for, in words.
         num_train, num_test: images of the splits.
         test_split: `source`, or `holdout` where one image in five was held out by class and seed.
         form: how the images will be kept, in words.
@@ -58,6 +59,7 @@ class PreparationPlan:
         num_ignored: files of the source that are not images.
     """
 
+    recognised: str
     num_train: int
     num_test: int
     num_classes: int

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_cluster.data.manifest import SourceKind, SplitName
+from resnet_cluster.data.manifest_fields import SourceKind, SplitName
 from resnet_cluster.data.tree import Tree, printable
 from resnet_cluster.errors import IntegrityError
 
@@ -25,7 +25,7 @@ _BLOCK = 1 << 22
 Tick = Callable[[str, int, int], None]
 """Called often with (stage, done, total; 0 where unknown): a sign of life."""
 
-Place = tuple[int, int] | str | int
+Place = tuple[int, ...] | str | int
 
 
 class Example(NamedTuple):
@@ -53,6 +53,8 @@ class Source(ABC):
         splits: `train`, and `test` where the source has one.
         num_ignored: files that are not images.
         encoding: what plain pixels came from; None where each image's own format is to be named.
+        recognised: what the source was taken for, in words.
+        class_names: what people call the classes, where those are ids.
     """
 
     kind: SourceKind
@@ -62,6 +64,8 @@ class Source(ABC):
     splits: Mapping[SplitName, Sequence[Example]]
     num_ignored: int = 0
     encoding: str | None = None
+    recognised: str = ""
+    class_names: tuple[str, ...] | None = None
 
     def __init__(self) -> None:
         self._files = contextlib.ExitStack()

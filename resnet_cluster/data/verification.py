@@ -18,13 +18,8 @@ from resnet_cluster.data.beton import JPEG_MODE, BetonIndex, read_index
 from resnet_cluster.data.check import check_tables
 from resnet_cluster.data.chunks import count_threads
 from resnet_cluster.data.decode import opened_image
-from resnet_cluster.data.manifest import (
-    SPLIT_NAMES,
-    Manifest,
-    SplitName,
-    checksums_path,
-    prepare_again,
-)
+from resnet_cluster.data.manifest import Manifest, checksums_path, prepare_again
+from resnet_cluster.data.manifest_fields import SPLIT_NAMES, SplitName
 from resnet_cluster.data.sources import Tick, file_sha256
 from resnet_cluster.errors import IntegrityError
 from resnet_cluster.files import sha256_of

@@ -12,7 +12,7 @@ from image_files import encoded, write_tar
 from PIL import Image
 
 from resnet_cluster.data import open_source
-from resnet_cluster.data.manifest import SourceRecord
+from resnet_cluster.data.manifest_fields import SourceRecord
 from resnet_cluster.data.opening import is_same_source
 from resnet_cluster.data.sources import Source
 from resnet_cluster.errors import IntegrityError, UsageError

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from resnet_cluster.data.manifest import Manifest, ManifestFields, SourceRecord, SplitRecord
+from resnet_cluster.data.manifest import Manifest
+from resnet_cluster.data.manifest_fields import ManifestFields, SourceRecord, SplitRecord
 from resnet_cluster.planning import DataFacts, Plan, as_json, as_rows, plan
 from resnet_cluster.spec import JobSpec, load_job, load_resolved
 
