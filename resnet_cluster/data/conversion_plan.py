@@ -23,7 +23,7 @@ from resnet_cluster.errors import IntegrityError, UsageError
 
 TEST_SHARE = 5
 """One image in five is held out of a source that has no test split."""
-NUM_TRIED = 64
+NUM_TRIED = 32
 """Images that are encoded to estimate the time and the disk that all will take."""
 
 

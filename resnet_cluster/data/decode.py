@@ -91,6 +91,22 @@ def resized_to_crop(image: Image.Image, shorter_side: int, side: int) -> Image.I
     return image.crop((left, top, left + side, top + side))
 
 
+def centre_of_resized(image: Image.Image, shorter_side: int, side: int) -> Image.Image:
+    """`resized_to_crop` to within rounding; only the centre is resampled, in half the time."""
+    width, height = image.size
+    scale = shorter_side / min(width, height)
+    resized = tuple(
+        shorter_side if length == min(width, height) else int(length * scale)
+        for length in (width, height)
+    )
+    (left, right), (top, bottom) = (
+        ((start := round((new - side) / 2)) * old / new, (start + side) * old / new)
+        for old, new in zip(image.size, resized, strict=True)
+    )
+    box = (left, top, right, bottom)
+    return image.resize((side, side), Image.Resampling.BILINEAR, box=box)
+
+
 @contextlib.contextmanager
 def _faults_named(name: str) -> Iterator[None]:
     try:

@@ -12,8 +12,8 @@ from PIL import Image
 
 from resnet_cluster.data.beton import JPEG_MODE
 from resnet_cluster.data.decode import (
+    centre_of_resized,
     opened_image,
-    resized_to_crop,
     rgb_image,
     square_pixels,
 )
@@ -171,15 +171,15 @@ class Encoding:
         _check_side(rgb, name)
         size = self.reduced(*rgb.size)
         is_whole = size == rgb.size
+        reduced = rgb if is_whole else rgb.resize(size, Image.Resampling.BILINEAR)
         is_kept = self.makes_jpeg(place) and is_whole and _is_plain_jpeg(image, kind)
         if is_kept:
             assert isinstance(content, bytes)
             stored = StoredImage(JPEG_MODE, *size, content)
         else:
-            reduced = rgb if is_whole else rgb.resize(size, Image.Resampling.BILINEAR)
             stored = self._stored(reduced, place)
         _check_page(stored, name)
-        mean_crop = np.asarray(resized_to_crop(rgb, MEAN_RESIZE, MEAN_SIDE))
+        mean_crop = np.asarray(centre_of_resized(reduced, MEAN_RESIZE, MEAN_SIDE))
         return Encoded(stored, kind, is_kept, _is_rotated(image), mean_crop)
 
     def makes_jpeg(self, place: int) -> bool:

@@ -43,12 +43,12 @@ class FolderSource(Source):
         super().__init__()
         self.description = str(folder)
         self._folder = folder
-        sizes = file_sizes(folder, tick)
+        sizes, num_special = list_files(folder, tick)
         self.sha256 = names_and_sizes_sha256(sizes)
         tree = arrange(sizes, self.description)
         _check_no_class_is_empty(folder, tree)
         self.classes = tree.classes
-        self.num_ignored = tree.num_ignored + _count_special(folder)
+        self.num_ignored = tree.num_ignored + num_special
         self.splits = tree_splits(tree, f"{folder}/", {name: name for name in sizes})
         self.recognised = f"a folder of class folders{_splits_in_words(self)}"
 
@@ -67,15 +67,6 @@ def _check_no_class_is_empty(folder: Path, tree: Tree) -> None:
                 f"{printable(str(empty[0]))}: holds no image{more}, among the folders of classes",
                 mend="add its images, or remove it",
             )
-
-
-def _count_special(folder: Path) -> int:
-    """Sockets, pipes and devices."""
-    return sum(
-        not (entry.is_file() or entry.is_dir())
-        for parent, _, names in os.walk(folder)
-        for entry in (Path(parent, name) for name in names)
-    )
 
 
 def read_file(path: Path, name: str) -> bytes:
@@ -97,14 +88,27 @@ def file_sizes(folder: Path, tick: Tick) -> dict[str, int]:
     Raises:
         IntegrityError: a file or folder in it cannot be read, or folders nest without end.
     """
+    return list_files(folder, tick)[0]
+
+
+def list_files(folder: Path, tick: Tick) -> tuple[dict[str, int], int]:
+    """The same, and how many sockets, pipes, devices and broken links there are.
+
+    Raises:
+        IntegrityError: see `file_sizes`.
+    """
     sizes: dict[str, int] = {}
+    num_special = 0
     try:
         for entry in _entries(folder, MAX_DEPTH):
-            sizes[os.path.relpath(entry.path, folder)] = entry.stat().st_size
-            tick("listing files", len(sizes), 0)
+            if entry.is_file():
+                sizes[os.path.relpath(entry.path, folder)] = entry.stat().st_size
+                tick("listing files", len(sizes), 0)
+            else:
+                num_special += 1
     except OSError as error:
         raise IntegrityError(f"{error.filename}: {error.strerror}") from error
-    return dict(sorted(sizes.items()))
+    return dict(sorted(sizes.items())), num_special
 
 
 def _entries(folder: Path | str, depth: int) -> Iterator[os.DirEntry[str]]:
@@ -117,7 +121,7 @@ def _entries(folder: Path | str, depth: int) -> Iterator[os.DirEntry[str]]:
         for entry in entries:
             if entry.is_dir():
                 yield from _entries(entry.path, depth - 1)
-            elif entry.is_file():
+            else:
                 yield entry
 
 
