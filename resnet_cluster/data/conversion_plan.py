@@ -71,7 +71,7 @@ def form_of(source: Source, splits: Splits, request: ConversionRequest) -> Form:
     """How the images will be kept.
 
     Raises:
-        IntegrityError: none of the first images can be decoded.
+        IntegrityError: no image can be decoded; the first one, where such images are to fail.
         UsageError: they are not square, and no size was asked for.
     """
     if request.encoding is not None:
@@ -79,7 +79,7 @@ def form_of(source: Source, splits: Splits, request: ConversionRequest) -> Form:
     if request.size is not None:
         return Squares(size=request.size, side=request.size)
     fault: IntegrityError | None = None
-    for example in splits.examples["train"][:NUM_TRIED]:
+    for example in splits.examples["train"]:
         try:
             image, _ = opened_image(source.read(example), example.name)
             return Squares(size=None, side=len(square_pixels(image, example.name, None)))

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -44,12 +44,13 @@ def run_conversion(
         ResnetClusterError: it ended without a word, by a fault of ours.
     """
     child = Child("convert", "converting", stall_s)
-    for kind, event in child.events(request.as_json(), request.source):
-        if kind == "Progress":
-            child.current = event["current"] or child.current
-            on_progress(Progress(**event))
-        elif kind == "PreparationPlan":
-            on_plan(PreparationPlan(**event))
+    with contextlib.closing(child.events(request.as_json(), request.source)) as events:
+        for kind, event in events:
+            if kind == "Progress":
+                child.current = event["current"] or child.current
+                on_progress(Progress(**event))
+            elif kind == "PreparationPlan":
+                on_plan(PreparationPlan(**event))
 
 
 @dataclass
@@ -68,8 +69,10 @@ class Child:
     stall_s: float
     current: str = ""
 
-    def events(self, request: dict[str, Any], current: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What it tells, until it is done; the process is gone at the end, or when left early.
+    def events(
+        self, request: dict[str, Any], current: str
+    ) -> Generator[tuple[str, dict[str, Any]], None, None]:
+        """What it tells, until it is done; the process is gone at the end, or when this is closed.
 
         Raises:
             UsageError, PreflightError, IntegrityError: what it met.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +38,14 @@ def verify(
     """
     num_faults = 0
     child = Child("verify", "verifying", stall_s)
-    for kind, event in child.events({"what": name_or_path}, name_or_path):
-        if kind == "Progress":
-            on_progress(Progress(**event))
-        elif kind == "Fault":
-            num_faults += 1
-            on_fault(Fault(**event))
+    with closing(child.events({"what": name_or_path}, name_or_path)) as events:
+        for kind, event in events:
+            if kind == "Progress":
+                child.current = event["stage"]
+                on_progress(Progress(**event))
+            elif kind == "Fault":
+                num_faults += 1
+                on_fault(Fault(**event))
     return num_faults
 
 
