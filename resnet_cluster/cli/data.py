@@ -234,6 +234,8 @@ def _announce(plan: PreparationPlan) -> None:
         f"classes, {plan.form}: {plan.num_bytes / 1e6:,.0f} MB of "
         f"{plan.free_bytes / 1e9:,.0f} GB free{time}"
     )
+    if plan.num_unseen_classes:
+        note(f"{plan.num_unseen_classes:,} of the classes have no training image within --limit")
     if plan.test_split == "holdout":
         note("the source has no test split: one image in five is held out, by class and seed")
     if plan.num_ignored:

@@ -115,6 +115,8 @@ def estimate(
         num_train=num_each[0],
         num_test=num_each[1],
         num_classes=len(source.classes),
+        num_unseen_classes=len(source.classes)
+        - len({example.label for example in splits.examples["train"]}),
         test_split=splits.test,
         form=form.words,
         num_bytes=num_bytes,

@@ -104,6 +104,11 @@ class FlatValSource(Source):
                     by_stem[Path(name).stem] = example
                 case _:
                     self.num_ignored += 1
+        if not by_class:
+            raise UsageError(
+                f"{images / 'train'}: holds no class folders with images",
+                mend="unpack the training images there, or give the folder that they are in",
+            )
         _label(self, by_class, by_stem, labels)
         self.recognised = (
             f"ImageNet with {len(self.classes):,} class folders, validation labelled by "

@@ -111,8 +111,10 @@ def load_manifest(name_or_folder: str) -> Manifest:
             )
     elif not Path(name_or_folder).is_dir():
         if "/" in name_or_folder:
+            what = "is not a folder" if Path(name_or_folder).exists() else "does not exist"
             raise PreflightError(
-                f"{name_or_folder}: there is no such folder", mend="resnet-cluster data list"
+                f"{name_or_folder}: {what}",
+                mend="`resnet-cluster data list` shows what is prepared",
             )
         check_name(name_or_folder)
     folder = Path(name_or_folder).absolute()

@@ -50,6 +50,7 @@ class PreparationPlan:
 
     Attributes:
         recognised: what the source was taken for, in words.
+        num_unseen_classes: classes without a training image, where a limit leaves them out.
         num_train, num_test: images of the splits.
         test_split: `source`, or `holdout` where one image in five was held out by class and seed.
         form: how the images will be kept, in words.
@@ -63,6 +64,7 @@ class PreparationPlan:
     num_train: int
     num_test: int
     num_classes: int
+    num_unseen_classes: int
     test_split: str
     form: str
     num_bytes: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -353,6 +354,11 @@ def test_a_limit_takes_of_every_class(tmp_path: Path, monkeypatch: pytest.Monkey
     manifest = prepared(images, tmp_path, monkeypatch, Encoding(mode="jpg"), limit=8)
     assert manifest.train.class_counts == manifest.test.class_counts == (2,) * 4
     assert manifest.limit == 8
+    plans: list[int] = []
+    few = {"limit": 3, "on_plan": lambda plan: plans.append(plan.num_unseen_classes)}
+    shutil.rmtree(tmp_path / "home")
+    assert prepared(images, tmp_path, monkeypatch, Encoding(mode="jpg"), **few).limit == 3
+    assert plans == [1]
     with pytest.raises(UsageError, match="--limit"):
         prepared(images, tmp_path, monkeypatch, Encoding(mode="jpg"), limit=4)
     with pytest.raises(UsageError, match="0 images"):

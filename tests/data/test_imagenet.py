@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -270,6 +271,11 @@ def test_a_class_without_images_is_named(
 
 def test_kaggles_tables_have_to_fit_its_images(kaggle: Path, tmp_path: Path) -> None:
     images = kaggle / "ILSVRC/Data/CLS-LOC/val"
+    shutil.move(images.parent / "train", tmp_path / "train")
+    with pytest.raises(UsageError) as empty:
+        opened(kaggle, tmp_path)
+    assert_names(empty, images.parent / "train")
+    shutil.move(tmp_path / "train", images.parent / "train")
     extra = images / "ILSVRC2012_val_00000099.JPEG"
     extra.write_bytes(blots(0))
     with pytest.raises(IntegrityError) as refused:

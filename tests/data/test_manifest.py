@@ -76,7 +76,7 @@ def test_a_name_that_cannot_be_one_is_refused(name: str) -> None:
 
 
 def test_a_folder_that_is_not_there_is_said(home: Path) -> None:
-    with pytest.raises(PreflightError, match="there is no such folder"):
+    with pytest.raises(PreflightError, match="does not exist"):
         load_manifest("/nowhere/at/all")
 
 
