@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from resnet_cluster.cli.output import Output, as_json, console, print_json, printable
+from resnet_cluster.cli.output import Output, as_json, console, note, print_json, printable
 from resnet_cluster.results import (
     AnyRecord,
     AttemptEnded,
@@ -220,4 +220,8 @@ def preparing() -> Iterator[Callable[[PreparationProgress], None]]:
                 ),
             )
 
-        yield show
+        try:
+            yield show
+        except KeyboardInterrupt:  # typer makes an exit code of it, and no words
+            note("interrupted")
+            raise

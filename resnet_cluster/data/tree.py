@@ -92,7 +92,8 @@ def _splits(groups: dict[tuple[str, ...], _Group], where: str) -> tuple[_Group, 
     if not groups:
         raise UsageError(
             f"{where}: holds no images in class folders",
-            mend="lay it out as <class>/<image> or train/<class>/<image> and test/<class>/<image>",
+            mend="lay it out as <class>/<image> or train/<class>/<image> and test/<class>/<image>; "
+            "`resnet-cluster data prepare --help` names what else is known",
         )
     if len(groups) == 1:
         return next(iter(groups.values())), None

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cli_calls import Call, assert_refused
 from PIL import Image
+from sandbox import Sandbox
 from tiny_runs import tiny_job
 
 
@@ -53,6 +54,21 @@ def test_what_is_bad_ends_it_or_is_named(folder: Path, call: Call, home: Path) -
     assert "1 image could not be kept, and left out:" in skipped.err
     assert str(bad) in skipped.err
     assert skipped.json()["num_bad_images"] == 1
+
+
+def test_ctrl_c_says_so_and_leaves_nothing(folder: Path) -> None:
+    for label in "ab":
+        for place in range(1500):
+            (folder / label / f"link-{place}.jpg").hardlink_to(folder / label / "0.jpg")
+    with Sandbox() as sandbox:
+        command = sandbox.start("data", "prepare", folder, "--as", "photos", "--mode", "jpg")
+        sandbox.wait_for(lambda: list((sandbox.home / "data").glob(".photos.part/train.beton")))
+        command.interrupt()
+        interrupted = command.finish()
+        assert (interrupted.code, interrupted.out) == (130, "")
+        assert interrupted.err.splitlines()[-1] == "interrupted"
+        sandbox.wait_for_the_end()  # of the process that converts, too
+        assert not list((sandbox.home / "data").iterdir())
 
 
 @pytest.mark.parametrize(
