@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# What ffcv compiles against; g++ and Python's headers compile it.
-SYSTEM_PACKAGES := libopencv-dev libturbojpeg0-dev pkg-config g++
+# What ffcv and our own extension compile against; g++ and Python's headers compile them.
+SYSTEM_PACKAGES := libopencv-dev libturbojpeg0-dev libjpeg-dev pkg-config g++
 
 export RAY_USAGE_STATS_ENABLED := 0
 
@@ -47,7 +47,7 @@ bench: $(VENV)/.installed-dev
 # As root or by sudo; without either, say what to run.
 system:
 	@command -v dpkg-query >/dev/null || { \
-	  echo "This is not Debian or Ubuntu: install OpenCV, libturbojpeg, pkg-config and g++," >&2; \
+	  echo "This is not Debian or Ubuntu: install OpenCV, libturbojpeg, libjpeg-turbo, pkg-config and g++," >&2; \
 	  echo "each with its headers, then run: make SYSTEM_PACKAGES= $(or $(MAKECMDGOALS),demo)" >&2; \
 	  test -z "$(strip $(SYSTEM_PACKAGES))"; }
 	@missing=""; \
@@ -75,7 +75,7 @@ $(BIN)/python: | system
 	  echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13: name one with make PYTHON=..." >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.installed: pyproject.toml setup.py constraints.txt resnet_cluster/data/_pixels.c | $(BIN)/python
 	@echo "installing the package and PyTorch into $(VENV): some minutes, and some gigabytes"
 	$(PIP_INSTALL) -e .
 	@touch $@

@@ -1,10 +1,10 @@
-"""Puts the job files of `jobs/` into the wheel, as data of the package; the rest is declared."""
+"""What pyproject.toml cannot declare: the job files in the wheel, and the extension in C."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
 
@@ -21,4 +21,13 @@ class BuildWithJobs(build_py):
             self.copy_file(str(job), str(target))
 
 
-setup(cmdclass={"build_py": BuildWithJobs})
+PIXELS = Extension(
+    "resnet_cluster.data._pixels",
+    ["resnet_cluster/data/_pixels.c"],
+    libraries=["jpeg"],
+    # A fused multiplication would round the filter's weights otherwise than PIL does.
+    extra_compile_args=["-O3", "-ffp-contract=off"],
+    optional=True,  # without libjpeg-turbo's headers PIL does the same, more slowly
+)
+
+setup(cmdclass={"build_py": BuildWithJobs}, ext_modules=[PIXELS])

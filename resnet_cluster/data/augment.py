@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from resnet_cluster.data.randomness import sample_bits, split_mix
+
 _UINT64 = np.uint64
 
 
@@ -41,9 +43,7 @@ class PadCropFlip:
     """Zeros around each image, a random crop of its original size, a random mirror image.
 
     Apply it after normalisation, so that the padding is the mean. A sample's offsets and its
-    flip are a pure function of (seed, epoch, sample id): no thread, worker or batch boundary
-    can change them. The function is SplitMix64 (Steele, Lea and Flood 2014), a counter-based
-    hash, chained over the three and evaluated for all samples of a batch at once.
+    flip are a pure function of (seed, epoch, sample id).
 
     Args:
         pad: pixels of zeros on each side; the paper pads 4.
@@ -82,22 +82,12 @@ class PadCropFlip:
         self, sample_ids: NDArray[np.int64], epoch: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
         """Top and left of each crop in the padded image (0 to 2 * pad), and whether it flips."""
-        key = split_mix(np.array([self._seed], _UINT64))
-        key = split_mix(key + np.array([epoch], _UINT64))
-        bits = split_mix(key + sample_ids.astype(_UINT64))
+        bits = sample_bits(self._seed, epoch, sample_ids)
         num_offsets = _UINT64(2 * self._pad + 1)
         top = _below(num_offsets, bits >> _UINT64(32))
         left = _below(num_offsets, bits & _UINT64(0xFFFFFFFF))
         mirrored = split_mix(bits) >> _UINT64(63) == 1
         return top, left, mirrored & self._flip
-
-
-def split_mix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The output of SplitMix64 for each 64-bit state."""
-    mixed = state + _UINT64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> _UINT64(30))) * _UINT64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> _UINT64(27))) * _UINT64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> _UINT64(31))
 
 
 def _below(bound: np.uint64, bits: NDArray[np.uint64]) -> NDArray[np.int64]:

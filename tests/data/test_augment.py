@@ -56,7 +56,7 @@ def test_draws_do_not_follow_one_another_over_samples_epochs_or_seeds(fixed: str
 
 def test_split_mix_is_the_published_generator() -> None:
     # The first outputs of SplitMix64 from state 1234567, as in its reference implementation.
-    from resnet_cluster.data.augment import split_mix
+    from resnet_cluster.data.randomness import split_mix
 
     gamma, state = 0x9E3779B97F4A7C15, 1234567
     outputs = [
