@@ -16,6 +16,7 @@ from resnet_cluster.results import (
     AttemptEnded,
     AttemptStarted,
     AttemptTraining,
+    BadSampleRecord,
     EpochRecord,
     EvaluationRecord,
     Record,
@@ -91,6 +92,11 @@ def describe(record: AnyRecord) -> str:
             return (
                 f"{record.split} error, {record.protocol} view: {errors.top1_err:.2f} %{top5} "
                 f"({errors.num_images:,} images)"
+            )
+        case BadSampleRecord():
+            return (
+                f"image {record.place:,} of the {record.split} split is damaged ({record.why}) "
+                "and trained on as black: `resnet-cluster data verify` finds all such images"
             )
         case AttemptEnded():
             return record.state + (f": {record.message}" if record.message else "")

@@ -52,7 +52,10 @@ def status(run: RunArgument, output: OutputOption = Output.table) -> None:
     with opened_store() as store:
         found = looked_up(store, run)
         epochs = store.epochs(found.run_id)
-    facts = _facts(found) | {"checkpoint_step": _checkpoint_step(found)}
+    facts = _facts(found) | {
+        "checkpoint_step": _checkpoint_step(found),
+        "num_bad_samples": found.num_bad_samples,
+    }
     if output is Output.json:
         lists = {
             "epochs": [as_json(epoch) for epoch in epochs],

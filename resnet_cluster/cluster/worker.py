@@ -27,6 +27,7 @@ from resnet_cluster.results import (
     ArtefactRecord,
     AttemptEnded,
     AttemptTraining,
+    BadSampleRecord,
     EpochRecord,
     Errors,
     EvaluationRecord,
@@ -73,6 +74,7 @@ class RayContext:
             torch.cuda.set_device(self.device)  # gathering objects over NCCL takes the current one
         self.run_dir = task.run_dir
         self.checkpoint_every_steps = checkpoint_every_steps
+        self.loader_threads = torch.get_num_threads()
         self._attempt = task.attempt
         self._board = task.board
         self._folder = folder
@@ -92,7 +94,10 @@ class RayContext:
 
     def report(self, report: training.Report) -> None:
         """Write an event, or tell whoever watches; Ray gets an epoch's metrics."""
-        if self.world_rank == 0:
+        if isinstance(report, training.BadSample):
+            record = BadSampleRecord(split=report.split, place=report.place, why=report.why)
+            self._events.record(record)
+        elif self.world_rank == 0:
             self._tell(report)
         if isinstance(report, training.EpochResult):
             ray.train.report(_metrics(report))  # a barrier: every rank calls it

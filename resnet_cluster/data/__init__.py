@@ -10,10 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from resnet_cluster.data.augment import Normalize, PadCropFlip
+    from resnet_cluster.data.augment import ColorShift, Normalize, PadCropFlip
     from resnet_cluster.data.beton import read_labels
     from resnet_cluster.data.check import check_dataset
-    from resnet_cluster.data.loader import Batch, BatchIterator, EvalLoader, TrainLoader
+    from resnet_cluster.data.image_source import ImageSource, open_images
+    from resnet_cluster.data.loader import (
+        BadSample,
+        Batch,
+        BatchIterator,
+        EvalLoader,
+        TrainLoader,
+    )
     from resnet_cluster.data.manifest import (
         KNOWN_SOURCES,
         Manifest,
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
         list_datasets,
         load_manifest,
     )
-    from resnet_cluster.data.manifest_fields import SplitName
+    from resnet_cluster.data.manifest_fields import MEAN_SIDE, SplitName
     from resnet_cluster.data.opening import open_source
     from resnet_cluster.data.order import (
         count_micro_batches,
@@ -33,13 +40,15 @@ if TYPE_CHECKING:
     from resnet_cluster.data.preparation import Prepared, prepare
     from resnet_cluster.data.request import PreparationPlan, Progress
     from resnet_cluster.data.splits import split_holdout
-    from resnet_cluster.data.statistics import PixelStatistics, training_mean
+    from resnet_cluster.data.statistics import PixelStatistics, training_statistics
+    from resnet_cluster.data.views import CentreCrop, RandomResizedCrop, ShorterSideJitter, View
 
 _MODULES = {
-    "augment": ("Normalize", "PadCropFlip"),
+    "augment": ("ColorShift", "Normalize", "PadCropFlip"),
     "beton": ("read_labels",),
     "check": ("check_dataset",),
-    "loader": ("Batch", "BatchIterator", "EvalLoader", "TrainLoader"),
+    "image_source": ("ImageSource", "open_images"),
+    "loader": ("BadSample", "Batch", "BatchIterator", "EvalLoader", "TrainLoader"),
     "manifest": (
         "KNOWN_SOURCES",
         "Manifest",
@@ -47,7 +56,7 @@ _MODULES = {
         "list_datasets",
         "load_manifest",
     ),
-    "manifest_fields": ("SplitName",),
+    "manifest_fields": ("MEAN_SIDE", "SplitName"),
     "opening": ("open_source",),
     "order": (
         "count_micro_batches",
@@ -59,15 +68,21 @@ _MODULES = {
     "preparation": ("Prepared", "prepare"),
     "request": ("PreparationPlan", "Progress"),
     "splits": ("split_holdout",),
-    "statistics": ("PixelStatistics", "training_mean"),
+    "statistics": ("PixelStatistics", "training_statistics"),
+    "views": ("CentreCrop", "RandomResizedCrop", "ShorterSideJitter", "View"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "KNOWN_SOURCES",
+    "MEAN_SIDE",
+    "BadSample",
     "Batch",
     "BatchIterator",
+    "CentreCrop",
+    "ColorShift",
     "EvalLoader",
+    "ImageSource",
     "Manifest",
     "Normalize",
     "PadCropFlip",
@@ -75,14 +90,18 @@ __all__ = [
     "PreparationPlan",
     "Prepared",
     "Progress",
+    "RandomResizedCrop",
+    "ShorterSideJitter",
     "SplitName",
     "TrainLoader",
+    "View",
     "check_dataset",
     "check_name",
     "count_micro_batches",
     "epoch_order",
     "list_datasets",
     "load_manifest",
+    "open_images",
     "open_source",
     "prepare",
     "rank_batches",
@@ -90,7 +109,7 @@ __all__ = [
     "read_labels",
     "split_holdout",
     "steps_per_epoch",
-    "training_mean",
+    "training_statistics",
 ]
 
 

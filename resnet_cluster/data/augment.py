@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnet_cluster.data.randomness import sample_bits, split_mix
+from resnet_cluster.data.randomness import sample_bits, split_mix, uniform
 
 _UINT64 = np.uint64
+_COLOR_STREAM = 2  # `views.CROP_STREAM` is 1
 
 
 class Normalize:
@@ -88,6 +89,53 @@ class PadCropFlip:
         left = _below(num_offsets, bits & _UINT64(0xFFFFFFFF))
         mirrored = split_mix(bits) >> _UINT64(63) == 1
         return top, left, mirrored & self._flip
+
+
+class ColorShift:
+    """Shifts each image's colour along the principal components of the training set's colours.
+
+    The standard augmentation of the paper (section 3.4, after Krizhevsky et al. 2012): along each
+    component by N(0, 0.1) of the colours' deviation along it. Theirs is written with eigenvalues
+    where the deviation is meant: a tenth of an eigenvalue would be hundreds of grey levels. What
+    comes out is not clipped, and is a pure function of (seed, epoch, sample id).
+
+    Args:
+        covariance: float64 [3, 3], of the training set's colours, in squares of grey levels.
+        std: float64 [3], what pixels have been divided by; None where they have not.
+        seed: of the run.
+        device: where batches are.
+    """
+
+    scale = 0.1
+
+    def __init__(
+        self,
+        covariance: NDArray[np.float64],
+        std: NDArray[np.floating] | None,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        variances, axes = np.linalg.eigh(covariance)
+        largest = np.abs(axes).argmax(axis=0)
+        axes = axes * np.sign(axes[largest, range(3)])  # an axis has two directions: choose one
+        components = axes * np.sqrt(np.maximum(variances, 0.0))
+        self.components = components if std is None else components / std[:, None]
+        self._seed, self._device = seed, device
+
+    def __call__(
+        self, images: torch.Tensor, sample_ids: NDArray[np.int64], epoch: int
+    ) -> torch.Tensor:
+        """Float [n, 3, h, w], changed in place, in the unit that `std` makes of grey levels."""
+        shift = torch.from_numpy(self.draw(sample_ids, epoch)).to(self._device, images.dtype)
+        return images.add_(shift[:, :, None, None])
+
+    def draw(self, sample_ids: NDArray[np.int64], epoch: int) -> NDArray[np.float64]:
+        """What is added to the colours of each image: float64 [n, 3]."""
+        drawn = uniform(self._seed, epoch, sample_ids, _COLOR_STREAM, 6)
+        # Box and Muller (1958); 1 - u lies in (0, 1], where the logarithm is finite.
+        normal = np.sqrt(-2.0 * np.log1p(-drawn[:, :3])) * np.cos(2.0 * np.pi * drawn[:, 3:])
+        shift: NDArray[np.float64] = self.scale * normal @ self.components.T
+        return shift
 
 
 def _below(bound: np.uint64, bits: NDArray[np.uint64]) -> NDArray[np.int64]:

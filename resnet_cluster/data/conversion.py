@@ -22,6 +22,7 @@ from resnet_cluster.data.manifest_fields import (
     SourceRecord,
     SplitName,
     SplitRecord,
+    Triple,
 )
 from resnet_cluster.data.opening import open_source
 from resnet_cluster.data.request import ConversionRequest, PreparationPlan, Progress
@@ -57,6 +58,7 @@ def convert(request: ConversionRequest, tell: Callable[[PreparationPlan | Progre
         kept = conversion.kept
     shutil.rmtree(folder / "download", ignore_errors=True)
     statistics = kept.sums.statistics()
+    assert statistics.channel_covariance is not None
     np.save(folder / MEAN_NAME, statistics.pixel_mean, allow_pickle=False)
     sync(folder / MEAN_NAME)
     fields = ManifestFields(
@@ -79,6 +81,7 @@ def convert(request: ConversionRequest, tell: Callable[[PreparationPlan | Progre
         bad=tuple(kept.bad),
         channel_mean=_triple(statistics.channel_mean),
         channel_std=_triple(statistics.channel_std),
+        channel_covariance=_triple_of_triples(statistics.channel_covariance),
         mean_sha256=sha256_of(folder / MEAN_NAME),
         ffcv_version=importlib.metadata.version("ffcv"),
     )
@@ -155,6 +158,11 @@ def _check_space(plan: PreparationPlan, folder: Path) -> None:
         )
 
 
-def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
+def _triple(values: NDArray[np.float64]) -> Triple:
     red, green, blue = values.tolist()
     return red, green, blue
+
+
+def _triple_of_triples(values: NDArray[np.float64]) -> tuple[Triple, Triple, Triple]:
+    first, second, third = map(_triple, values)
+    return first, second, third

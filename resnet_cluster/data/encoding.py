@@ -17,6 +17,7 @@ from resnet_cluster.data.decode import (
     rgb_image,
     square_pixels,
 )
+from resnet_cluster.data.manifest_fields import MEAN_RESIZE, MEAN_SIDE
 from resnet_cluster.data.writer import PAGE_BYTES, StoredImage, page_bytes
 from resnet_cluster.errors import IntegrityError, UsageError
 
@@ -24,8 +25,6 @@ Mode = Literal["raw", "jpg", "proportion"]
 Content = bytes | NDArray[np.uint8]
 """An encoded image, or pixels [h, w] or [h, w, 3]."""
 
-MEAN_RESIZE, MEAN_SIDE = 256, 224
-"""Of images of many sizes the mean is that of the 224x224 centre after a resize to 256."""
 MIN_SIDE = 8
 """Pixels: smaller images are taken for broken ones; ffcv's own centre crop dies of 1x1."""
 MAX_SQUARE = 1024

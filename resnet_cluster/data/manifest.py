@@ -9,7 +9,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,14 +66,29 @@ class Manifest(ManifestFields):
         Raises:
             IntegrityError: `mean.npy` is missing or not the one that was written.
         """
-        path = self._folder / MEAN_NAME
+        return self._array(self._folder / MEAN_NAME, self.mean_sha256)
+
+    def checksums(self, split: SplitName) -> NDArray[np.uint32] | None:
+        """The CRC-32 of each image of a split, uint32 [n].
+
+        None where the data set was prepared before there were any.
+
+        Raises:
+            IntegrityError: the file of them is missing or was changed.
+        """
+        recorded = self.split(split).checksums_sha256
+        if recorded is None:
+            return None
+        return self._array(checksums_path(self._folder, split), recorded)
+
+    def _array(self, path: Path, sha256: str) -> NDArray[Any]:
         try:
-            if sha256_of(path) != self.mean_sha256:
+            if sha256_of(path) != sha256:
                 raise IntegrityError(f"{path}: was changed", mend=prepare_again(self))
-            mean: NDArray[np.float32] = np.load(path, allow_pickle=False)
+            array: NDArray[Any] = np.load(path, allow_pickle=False)
         except OSError as error:
             raise IntegrityError(f"{path}: {error.strerror}", mend=prepare_again(self)) from error
-        return mean
+        return array
 
     @classmethod
     def sealed(cls, fields: ManifestFields) -> Self:

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION: Literal[1] = 1
 
+MEAN_RESIZE, MEAN_SIDE = 256, 224
+"""Of images of many sizes the mean is that of the 224x224 centre after a resize to 256."""
+
 SourceKind = Literal[
     "folder",
     "tar",
@@ -115,6 +118,9 @@ class ManifestFields(_Record):
     channel_mean: Triple
     """Of the training split, red, green and blue, 0 to 255."""
     channel_std: Triple
+    channel_covariance: Annotated[tuple[Triple, Triple, Triple], Field(strict=False)] | None = None
+    """Of its colours, in squares of grey levels; None where it was prepared before there was one.
+    Where images are of many sizes all three are taken of the same centres as the mean image."""
     mean_sha256: Sha256
     """Of `mean.npy`: float32 [side, side, 3], the training split's mean image; where images are of
     many sizes that of their 224x224 centres, once the shorter side is resized to 256."""

@@ -26,9 +26,6 @@ from PIL import Image
 from resnet_cluster.data.beton import JPEG_MODE, BetonIndex
 from resnet_cluster.data.views import Crops
 
-PIXELS_VERSION = "v1"
-"""Another version gives other pixels: figures of two versions are not compared."""
-
 CROP = np.dtype(
     [
         ("data", "u8"),

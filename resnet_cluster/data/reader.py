@@ -3,16 +3,18 @@
 ffcv 1.0.2 is frozen upstream, so it is guarded from outside, by subclasses. What they change:
 a failure in the loading thread is raised where batches are consumed (upstream waits for ever);
 every wait has a deadline; an epoch cut short leaves no thread; torch's thread count is left
-alone; and raw images are gathered by numpy, so nothing is compiled. Upstream compiles for
-several seconds for each loader, and for six to ten while it is imported.
+alone; batches are what the caller says; and images come from `ImageSource`, so nothing is
+compiled. Upstream compiles for several seconds for each loader, and for six to ten while it is
+imported.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import queue
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import numba
@@ -20,7 +22,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnet_cluster.data.beton import RawSquares
+from resnet_cluster.data.image_source import ImageSource
+from resnet_cluster.data.views import View
 from resnet_cluster.errors import IntegrityError
 
 JOIN_DEADLINE_S = 10.0
@@ -45,46 +48,55 @@ with _interpreted():  # ffcv fills a compiled dictionary and sets torch's thread
     from ffcv.fields.rgb_image import SimpleRGBImageDecoder
     from ffcv.loader import Loader
     from ffcv.loader.epoch_iterator import EpochIterator
+    from ffcv.pipeline.allocation_query import AllocationQuery
     from ffcv.transforms import ToTensor
 
 
-class RawBetonReader:
-    """Reads batches of a raw beton in the orders it is given; one epoch at a time.
+class BetonReader:
+    """Reads batches of a beton, one epoch at a time.
 
     Args:
-        squares: the beton.
-        batch_size: images a batch; the last one of an order may be smaller.
+        source: where the images come from.
+        batch_size: images a batch, at most.
         deadline_s: seconds that a batch may take.
     """
 
-    def __init__(self, squares: RawSquares, *, batch_size: int, deadline_s: float) -> None:
-        self.path = squares.index.path
+    def __init__(self, source: ImageSource, *, batch_size: int, deadline_s: float) -> None:
+        self.path = source.index.path
         self.deadline_s = deadline_s
+        self._source = source
         with _interpreted():
             self._loader = Loader(
                 str(self.path),
                 batch_size,
                 num_workers=1,
                 pipelines={
-                    "image": [_RawImageDecoder(squares), ToTensor()],
+                    "image": [_ImageDecoder(source), ToTensor()],
                     "label": [_LabelDecoder(), ToTensor()],
                 },
                 drop_last=False,
             )
         self._epoch: _Epoch | None = None
 
-    def read(self, order: NDArray[np.int64]) -> Batches:
-        """Batches in `order`: uint8 [b, side, side, 3] and int64 [b].
+    def read(self, batches: Sequence[NDArray[np.int64]], view: View | None = None) -> Batches:
+        """The images of each of `batches`, as `view` shows them.
 
-        They are views of buffers that the next batch may overwrite.
+        Args:
+            batches: places in the beton, int64 [b] each.
+            view: what is seen of an image; None takes raw squares as they are.
+
+        Yields:
+            uint8 [b * num_crops, height, width, 3] and int64 [b]: views of buffers that the next
+            batch may overwrite.
 
         Raises:
             IntegrityError: a batch could not be read, or was not there in time.
         """
         self.close()
-        self._epoch = epoch = _Epoch(self._loader, order)
+        self._source.view = view
+        self._epoch = epoch = _Epoch(self._loader, batches)
         try:
-            for _ in range(-(-len(order) // self._loader.batch_size)):
+            for _ in batches:
                 assert epoch is self._epoch, "another epoch of this reader was begun meanwhile"
                 yield self._next_batch(epoch)
         finally:
@@ -92,10 +104,11 @@ class RawBetonReader:
                 self.close()
 
     def close(self) -> None:
-        """End the epoch that is under way, and its thread with it."""
+        """End the epoch that is under way, and its threads with it."""
         if self._epoch is not None:
             self._epoch.close()
             self._epoch = None
+            self._source.close()
 
     def _next_batch(self, epoch: _Epoch) -> tuple[torch.Tensor, torch.Tensor]:
         try:
@@ -119,9 +132,13 @@ class _Epoch(EpochIterator):  # type: ignore[misc]
 
     error: BaseException | None = None
 
+    def __init__(self, loader: Any, batches: Sequence[NDArray[np.int64]]) -> None:
+        self.batches = batches  # before the thread is started, which upstream's constructor does
+        super().__init__(loader, [])
+
     def run(self) -> None:
         try:
-            for batch_id, batch_indices in enumerate(self.iter_ixes):
+            for batch_id, batch_indices in enumerate(self.batches):
                 # Two buffers more than the queue is long: one being filled, one being consumed.
                 slot = batch_id % (self.loader.batches_ahead + 2)
                 batch = self.run_pipeline(batch_id, batch_indices, slot, None)
@@ -148,22 +165,27 @@ class _Epoch(EpochIterator):  # type: ignore[misc]
         super().close()
 
 
-class _RawImageDecoder(SimpleRGBImageDecoder):  # type: ignore[misc]
-    """Copies raw images of one size into the batch's buffer, by one gather of numpy's."""
+class _ImageDecoder(SimpleRGBImageDecoder):  # type: ignore[misc]
+    """Lets an image source fill the batch's buffer, which has room for what an epoch shows.
 
-    def __init__(self, squares: RawSquares) -> None:
+    Upstream asks what room is needed whenever an epoch begins, so that another epoch may show
+    images of another size.
+    """
+
+    def __init__(self, source: ImageSource) -> None:
         super().__init__()
-        self.squares = squares
+        self.source = source
+
+    def declare_state_and_memory(self, previous_state: Any) -> tuple[Any, AllocationQuery]:
+        shape, dtype = (self.source.image_bytes,), np.dtype(np.uint8)
+        state = dataclasses.replace(previous_state, jit_mode=True, shape=shape, dtype=dtype)
+        return state, AllocationQuery(shape, dtype)
 
     def generate_code(self) -> Callable[..., NDArray[np.uint8]]:
-        images, pointers = self.squares.windows(), self.squares.index.pointers
-
         def decode(
             batch_indices: NDArray[np.int64], destination: NDArray[np.uint8], *_: Any
         ) -> NDArray[np.uint8]:
-            gathered = images[pointers[batch_indices]]
-            destination[:] = gathered.view(np.uint8).reshape(destination.shape)
-            return destination
+            return self.source.fill(batch_indices, destination)
 
         return decode
 

@@ -18,11 +18,10 @@ from resnet_cluster.data.beton import JPEG_MODE, BetonIndex, read_index
 from resnet_cluster.data.check import check_tables
 from resnet_cluster.data.chunks import count_threads
 from resnet_cluster.data.decode import opened_image
-from resnet_cluster.data.manifest import Manifest, checksums_path, prepare_again
-from resnet_cluster.data.manifest_fields import SPLIT_NAMES, SplitName
+from resnet_cluster.data.manifest import Manifest, prepare_again
+from resnet_cluster.data.manifest_fields import SPLIT_NAMES
 from resnet_cluster.data.sources import Tick, file_sha256
 from resnet_cluster.errors import IntegrityError
-from resnet_cluster.files import sha256_of
 
 CHUNK = 64
 _DECODED = ("jpeg",)
@@ -58,7 +57,7 @@ def verify_dataset(manifest: Manifest, tick: Tick) -> Iterator[Fault]:
         beton = manifest.beton(split)
         try:
             index = check_tables(manifest, split)
-            checksums = _checksums(manifest, split)
+            checksums = manifest.checksums(split)
         except IntegrityError as error:
             yield Fault(str(beton), None, error.message.removeprefix(f"{beton}: "), mend)
             continue
@@ -146,22 +145,3 @@ def _fault(content: bytes, index: BetonIndex, place: int, checksum: int | None) 
             f"{index.widths[place]}x{index.heights[place]}"
         )
     return ""
-
-
-def _checksums(manifest: Manifest, split: SplitName) -> NDArray[np.uint32] | None:
-    """The CRC-32 of each image of a split; None where it was prepared before there were any.
-
-    Raises:
-        IntegrityError: the file of them is missing or was changed.
-    """
-    recorded = manifest.split(split).checksums_sha256
-    if recorded is None:
-        return None
-    path = checksums_path(manifest.folder, split)
-    try:
-        if sha256_of(path) != recorded:
-            raise IntegrityError(f"{path}: was changed", mend=prepare_again(manifest))
-        checksums: NDArray[np.uint32] = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise IntegrityError(f"{path}: {error.strerror}", mend=prepare_again(manifest)) from error
-    return checksums

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from resnet_cluster.data import rank_micro_batches, steps_per_epoch
 from resnet_cluster.nets import check_architecture
 from resnet_cluster.planning.facts import DataFacts
+from resnet_cluster.planning.sizes import image_sizes
 from resnet_cluster.spec import JobSource, JobSpec, run_key, schedule_in_steps
 
 LOADER_BATCHES = 5
@@ -41,6 +42,9 @@ class Plan:
     num_test_images: int
     num_classes: int
     image_size: int
+    """Height and width of the images that are measured, in pixels."""
+    train_sizes: tuple[int, ...]
+    """The same of the training images, one size after the other as the training goes on."""
     global_batch_size: int
     bn_group: int
     micro_batches_per_worker: tuple[int, ...]
@@ -88,7 +92,8 @@ def plan(
 
     Raises:
         JobError: there is no such network, the data set is too small for the batch or the
-            hold-out, or there are more workers than micro-batches.
+            hold-out or holds images that the job does not say how to cut, or there are more
+            workers than micro-batches.
     """
     source = source or JobSource()
     _check_model(job, source)
@@ -97,7 +102,8 @@ def plan(
         epoch_steps = steps_per_epoch(num_train_images, job.train.global_batch_size)
     lengths = schedule_in_steps(job.train, epoch_steps)
     micro_batches_per_worker = _micro_batches_per_worker(job, source)
-    num_parameters, flops = _count_net(job, data)
+    sizes = image_sizes(job, data, lengths, source)
+    num_parameters, flops = _count_net(job, data.num_classes, sizes.measured)
     checkpoint_bytes = _checkpoint_bytes(job, num_parameters)
     return Plan(
         key=run_key(job, data.sha256),
@@ -108,7 +114,8 @@ def plan(
         num_holdout_images=job.data.holdout,
         num_test_images=data.num_test_images,
         num_classes=data.num_classes,
-        image_size=data.image_size,
+        image_size=sizes.measured,
+        train_sizes=sizes.training,
         global_batch_size=job.train.global_batch_size,
         bn_group=job.train.bn_group,
         micro_batches_per_worker=micro_batches_per_worker,
@@ -120,7 +127,7 @@ def plan(
         resources=_resources(job, has_gpu=has_gpu),
         checkpoint_bytes=checkpoint_bytes,
         storage_bytes=KEPT_CHECKPOINTS * checkpoint_bytes + _FLOAT_BYTES * num_parameters,
-        loader_bytes=LOADER_BATCHES * job.train.bn_group * 3 * data.image_size**2,
+        loader_bytes=LOADER_BATCHES * job.train.bn_group * 3 * max(sizes.training) ** 2,
     )
 
 
@@ -164,7 +171,7 @@ def _micro_batches_per_worker(job: JobSpec, source: JobSource) -> tuple[int, ...
     return tuple(len(share) for share in shares)
 
 
-def _count_net(job: JobSpec, data: DataFacts) -> tuple[int, int]:
+def _count_net(job: JobSpec, num_classes: int, image_size: int) -> tuple[int, int]:
     """Parameters, and multiply-adds of one image."""
     from resnet_cluster.nets import describe  # imports torch: only once all else is well
 
@@ -173,8 +180,8 @@ def _count_net(job: JobSpec, data: DataFacts) -> tuple[int, int]:
         depth=job.model.depth,
         shortcut=job.model.shortcut,
         variant=job.model.variant,
-        num_classes=data.num_classes,
-        image_size=data.image_size,
+        num_classes=num_classes,
+        image_size=image_size,
     )
     return facts.num_parameters, facts.flops
 

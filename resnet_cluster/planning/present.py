@@ -18,6 +18,7 @@ def as_json(plan: Plan, job: JobSpec) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "job": job.model_dump(mode="json"),
         **dataclasses.asdict(plan),
+        "train_sizes": list(plan.train_sizes),
         "milestones": list(plan.milestones),
         "micro_batches": plan.micro_batches,
         "micro_batches_per_worker": list(plan.micro_batches_per_worker),
@@ -52,12 +53,19 @@ def _network(plan: Plan, job: JobSpec) -> str:
 
 
 def _data(plan: Plan, job: JobSpec) -> str:
-    side = plan.image_size
     holdout = f", {_count(plan.num_holdout_images)} held out" if plan.num_holdout_images else ""
     return (
         f"{job.data.name}: {_count(plan.num_train_images)} images to train on{holdout}, "
-        f"{_count(plan.num_test_images)} to test on; {plan.num_classes} classes, {side}x{side}"
+        f"{_count(plan.num_test_images)} to test on; {plan.num_classes} classes, {_sides(plan)}"
     )
+
+
+def _sides(plan: Plan) -> str:
+    measured = f"{plan.image_size}x{plan.image_size}"
+    if plan.train_sizes == (plan.image_size,):
+        return measured
+    training = ", then ".join(f"{side}x{side}" for side in plan.train_sizes)
+    return f"trained on at {training}, measured at {measured}"
 
 
 def _batch(plan: Plan) -> str:

@@ -137,8 +137,14 @@ def _of_dataset(dataset: DatasetFacts) -> Iterator[str]:
 
 
 def _of_transforms(data: DataSpec) -> Iterator[str]:
-    if data.augment.pad != 4:
+    if data.crop:
+        yield f"{data.crop.kind.replace('_', ' ')} crops, not padding 4"
+    elif data.augment.pad != 4:
         yield f"padding {data.augment.pad}, not 4"
+    if data.view:
+        yield f"measured on a centre of {data.view.size} after a resize to {data.view.resize}"
+    if data.augment.color != "none":
+        yield "colours augmented"
     if not data.augment.flip:
         yield "no flips"
     if data.normalize == "channel_mean":

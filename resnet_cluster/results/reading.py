@@ -42,6 +42,7 @@ def summaries(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> tupl
     evaluations = _by_run(connection, schema.evaluations, chosen, _evaluation)
     artefacts = _by_run(connection, schema.artefacts, chosen, _artefact)
     last = _last_epochs(connection, chosen)
+    bad = _bad_samples(connection, chosen)
     return tuple(
         RunSummary(
             record=record_of(RunRecord, row),
@@ -51,6 +52,7 @@ def summaries(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> tupl
             last_epoch=last.get(row["run_id"]),
             evaluations=tuple(evaluations[row["run_id"]]),
             artefacts=tuple(artefacts[row["run_id"]]),
+            num_bad_samples=bad.get(row["run_id"], 0),
         )
         for row in rows
     )
@@ -94,6 +96,17 @@ def _last_epochs(connection: sa.Connection, run_ids: sa.Select[Any]) -> dict[str
         last, sa.and_(table.c.run_id == last.c.run_id, table.c.epoch == last.c.epoch)
     )
     return {row["run_id"]: record_of(EpochRecord, row) for row in _rows(connection, query)}
+
+
+def _bad_samples(connection: sa.Connection, run_ids: sa.Select[Any]) -> dict[str, int]:
+    """Damaged images of each run that has any, by the names of their events."""
+    table = schema.events
+    query = (
+        sa.select(table.c.run_id, sa.func.count().label("num"))
+        .where(table.c.run_id.in_(run_ids), table.c.name.like("bad-%"))
+        .group_by(table.c.run_id)
+    )
+    return {row.run_id: row.num for row in connection.execute(query)}
 
 
 def _rows(connection: sa.Connection, query: sa.Select[Any]) -> list[Row]:

@@ -218,6 +218,20 @@ class ArtefactRecord(Record):
         return f"artefact-{self.name}"
 
 
+class BadSampleRecord(Record):
+    """A damaged image that was trained on as black."""
+
+    kind: Literal["bad_sample"] = "bad_sample"
+    split: str
+    place: Count
+    """In the split's beton."""
+    why: str
+
+    @property
+    def event_name(self) -> str:
+        return f"bad-{self.split}-{self.place:09d}"
+
+
 AnyRecord = Annotated[
     RunRecord
     | AttemptStarted
@@ -225,7 +239,8 @@ AnyRecord = Annotated[
     | AttemptEnded
     | EpochRecord
     | EvaluationRecord
-    | ArtefactRecord,
+    | ArtefactRecord
+    | BadSampleRecord,
     Field(discriminator="kind"),
 ]
 

@@ -61,6 +61,8 @@ class RunSummary:
     last_epoch: EpochRecord | None = None
     evaluations: tuple[EvaluationRecord, ...] = ()
     artefacts: tuple[ArtefactRecord, ...] = ()
+    num_bad_samples: int = 0
+    """Damaged images that it trained on as black."""
     state: RunState = field(init=False)
 
     def __post_init__(self) -> None:

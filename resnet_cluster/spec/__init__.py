@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from resnet_cluster.spec.base import Spec
-from resnet_cluster.spec.job import (
-    NAME_PATTERN,
+from resnet_cluster.spec.data import (
     AugmentSpec,
     DataSpec,
+    GrowSpec,
+    RandomResizedSpec,
+    ShorterSideJitterSpec,
+    ViewSpec,
+)
+from resnet_cluster.spec.job import (
+    NAME_PATTERN,
     EvaluateSpec,
     JobSpec,
     ModelSpec,
     ResourceSpec,
 )
-from resnet_cluster.spec.key import TRAINING_SEMANTICS, recipe_hash, run_key
-from resnet_cluster.spec.lengths import StepLengths, schedule_in_steps
+from resnet_cluster.spec.key import PIXELS_VERSION, TRAINING_SEMANTICS, recipe_hash, run_key
+from resnet_cluster.spec.lengths import StepLengths, crop_side, schedule_in_steps
 from resnet_cluster.spec.load import LoadedJob, load_job, load_resolved
 from resnet_cluster.spec.reader import Document, load_yaml
 from resnet_cluster.spec.shipped import CopiedJobs, copy_jobs, shipped_jobs
@@ -32,6 +38,7 @@ from resnet_cluster.spec.train import (
 
 __all__ = [
     "NAME_PATTERN",
+    "PIXELS_VERSION",
     "TRAINING_SEMANTICS",
     "AugmentSpec",
     "ConstantSchedule",
@@ -42,6 +49,7 @@ __all__ = [
     "EmaSpec",
     "ErrorWarmup",
     "EvaluateSpec",
+    "GrowSpec",
     "JobSource",
     "JobSpec",
     "LinearSchedule",
@@ -49,12 +57,16 @@ __all__ = [
     "LoadedJob",
     "ModelSpec",
     "PlateauSchedule",
+    "RandomResizedSpec",
     "ResourceSpec",
+    "ShorterSideJitterSpec",
     "Spec",
     "StepLengths",
     "StepSchedule",
     "TrainSpec",
+    "ViewSpec",
     "copy_jobs",
+    "crop_side",
     "load_job",
     "load_resolved",
     "load_yaml",

@@ -7,12 +7,12 @@ experiment what it is has a default: the job file of a run is its description.
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from resnet_cluster.spec.base import Spec, SpecError
+from resnet_cluster.spec.base import Spec, SpecError, number_text
+from resnet_cluster.spec.data import DataSpec, RandomResizedSpec
 from resnet_cluster.spec.train import PlateauSchedule, TrainSpec
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -21,18 +21,6 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 Family = Literal["imagenet", "cifar"]
 Shortcut = Literal["none", "A", "B", "C"]
 Variant = Literal["v1", "v1.5"]
-
-
-def _on_one_line(text: str) -> str:
-    """Refuse a path that cannot be shown on one line: with control or line-ending characters."""
-    for character in text:
-        if unicodedata.category(character) in ("Cc", "Zl", "Zp"):
-            raise SpecError(
-                "",
-                f"a path or name cannot hold the character U+{ord(character):04X}",
-                mend="give the name of a prepared data set, or its folder",
-            )
-    return text
 
 
 class ModelSpec(Spec):
@@ -46,28 +34,6 @@ class ModelSpec(Spec):
     """`none` is the plain net; A pads with zeros, B projects where dimensions rise, C always."""
     variant: Variant = "v1"
     """Where a bottleneck has its stride: `v1` in the first 1x1 (the paper), `v1.5` in the 3x3."""
-
-
-class AugmentSpec(Spec):
-    """Augmentation of the training images (section 4.2)."""
-
-    pad: Annotated[int, Field(ge=0, le=32)]
-    """Pixels of padding on each side before a random crop to the original size; 0 does neither."""
-    flip: bool
-    """Whether a training image is mirrored with probability one half."""
-
-
-class DataSpec(Spec):
-    """The images: a prepared data set, its split and what is done to a pixel."""
-
-    name: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_on_one_line)]
-    """The name given to `data prepare --as`, or the folder of a prepared data set."""
-    holdout: Annotated[int, Field(ge=0, le=10**9)] = 0
-    """Training images kept aside, stratified by class: plateau and selection may look at them."""
-    augment: AugmentSpec
-    """Augmentation of the training images; evaluation sees the image as it is."""
-    normalize: Literal["pixel_mean", "channel_mean", "channel_mean_std"] = "pixel_mean"
-    """What is subtracted: the mean image (the paper), or the mean colour; `_std` divides too."""
 
 
 class EvaluateSpec(Spec):
@@ -133,4 +99,15 @@ class JobSpec(Spec):
         if self.evaluate.select == "best_holdout":
             message = "evaluate.select needs the error of the hold-out, and data.holdout is 0"
             raise SpecError("evaluate.select", message, mend=f"{mend}; or select `final`")
+        return self
+
+    @model_validator(mode="after")
+    def _grows_within_its_length(self) -> JobSpec:
+        crop, train = self.data.crop, self.train
+        length = train.iterations if train.epochs is None else train.epochs
+        assert length is not None
+        if isinstance(crop, RandomResizedSpec) and crop.grow and crop.grow.end > length:
+            at, end = number_text(crop.grow.end), number_text(length)
+            message = f"the crops grow until {at}, and the training ends at {end}"
+            raise SpecError("data.crop.grow.end", message, mend="let them grow earlier")
         return self

@@ -11,6 +11,10 @@ from resnet_cluster.spec.job import JobSpec
 TRAINING_SEMANTICS = 1
 """Bumped by hand whenever the same job would give other losses than before, or a default moves."""
 
+PIXELS_VERSION = "v1"
+"""Of the crops that `data.pixels` cuts: another gives other pixels, and figures that are not
+compared."""
+
 
 def run_key(job: JobSpec, dataset_sha256: str) -> str:
     """The key of an experiment: the same key is the same experiment, on whatever machines.
@@ -31,7 +35,7 @@ def run_key(job: JobSpec, dataset_sha256: str) -> str:
     covered = {
         "model": _given(job, "model"),
         "train": _recipe(job),
-        "data": _without(_given(job, "data"), "name"),
+        "data": _without(_transforms(job), "name"),
         "select": job.evaluate.select,
         "seed": job.seed,
         "dataset_sha256": dataset_sha256,
@@ -53,13 +57,18 @@ def recipe_hash(job: JobSpec) -> str:
     return _sha256(
         {
             "train": _without(_recipe(job), "channels_last", "compile"),
-            "transforms": _without(_given(job, "data"), "name", "holdout"),
+            "transforms": _without(_transforms(job), "name", "holdout"),
         }
     )
 
 
 def _recipe(job: JobSpec) -> dict[str, Any]:
     return _without(_given(job, "train"), "shortened_from")
+
+
+def _transforms(job: JobSpec) -> dict[str, Any]:
+    pixels = {"pixels": PIXELS_VERSION} if job.data.cuts else {}
+    return _given(job, "data") | pixels
 
 
 def _given(job: JobSpec, section: str) -> dict[str, Any]:

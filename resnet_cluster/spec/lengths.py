@@ -11,7 +11,10 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
+from resnet_cluster.spec.data import RandomResizedSpec
 from resnet_cluster.spec.train import LinearWarmup, StepSchedule, TrainSpec
+
+_STEP = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,25 @@ def schedule_in_steps(train: TrainSpec, steps_per_epoch: int) -> StepLengths:
         milestones=tuple(_rounded(milestone, unit) for milestone in milestones),
         warmup_steps=_rounded(warmup.length, unit) if isinstance(warmup, LinearWarmup) else 0,
     )
+
+
+def crop_side(crop: RandomResizedSpec, train: TrainSpec, epoch: int, steps_per_epoch: int) -> int:
+    """Side of the training crops in an epoch, counted from 0.
+
+    It grows on a straight line, in steps of 32 pixels, as ffcv-imagenet's does
+    (`train_imagenet.py`, `get_resolution`), and never within an epoch.
+    """
+    grow = crop.grow
+    if grow is None:
+        return crop.size
+    place = epoch if train.iterations is None else epoch * steps_per_epoch
+    if place <= grow.begin:
+        return grow.from_size
+    if place >= grow.end:
+        return crop.size
+    share = (place - grow.begin) / (grow.end - grow.begin)
+    side = grow.from_size + share * (crop.size - grow.from_size)
+    return min(crop.size, max(grow.from_size, _STEP * math.floor(side / _STEP + 0.5)))
 
 
 def as_written(number: float) -> Fraction:

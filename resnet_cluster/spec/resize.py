@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import NamedTuple, TypeGuard
 
 from resnet_cluster.spec.base import number_text
@@ -11,6 +12,13 @@ from resnet_cluster.spec.reader import Document
 from resnet_cluster.spec.source import JobSource, KeyPath, Value
 
 _UNITS = ("epochs", "iterations")
+_SCALED: tuple[tuple[str, ...], ...] = (
+    ("train", "schedule", "milestones"),
+    ("train", "warmup", "length"),
+    ("data", "crop", "grow", "begin"),
+    ("data", "crop", "grow", "end"),
+)
+"""Lengths that keep their share of the whole."""
 
 
 class _Length(NamedTuple):
@@ -22,9 +30,9 @@ def settle_length(file: Document, job: Document) -> Document:
     """The job with one length, and the file's other lengths in proportion to it.
 
     An overridden `epochs` takes the place of the file's `iterations`, and the other way round.
-    Where the length is then another than the file's, the file's milestones and linear warm-up keep
-    their share of it, and `train.shortened_from` says what the file's own length was; those that
-    were overridden as well are left as they are.
+    Where the length is then another than the file's, its milestones, its linear warm-up and the
+    growth of its crops keep their share of it, and `train.shortened_from` says what the file's own
+    length was; those that were overridden as well are left as they are.
 
     Args:
         file: the job file.
@@ -42,9 +50,9 @@ def settle_length(file: Document, job: Document) -> Document:
     if length is None or length == own:
         return Document(values, job.source)
     train["shortened_from"] = f"{number_text(own.number)} {own.unit}"
-    for section, key in (("schedule", "milestones"), ("warmup", "length")):
-        if _is_the_files(("train", section, key), file.source, job.source):
-            _scale(train[section], key, own.number, length.number)
+    for *sections, key in _SCALED:
+        if _is_the_files((*sections, key), file.source, job.source):
+            _scale(_section(values, sections), key, own.number, length.number)
     return Document(values, job.source)
 
 
@@ -72,6 +80,13 @@ def _is_length(number: Value) -> TypeGuard[float]:
     if not isinstance(number, int | float) or isinstance(number, bool):
         return False
     return 1e-9 <= number <= 1e9
+
+
+def _section(values: Value, sections: Iterable[str]) -> Value:
+    for name in sections:
+        assert isinstance(values, dict)
+        values = values[name]
+    return values
 
 
 def _scale(section: Value, key: str, own: float, length: float) -> None:

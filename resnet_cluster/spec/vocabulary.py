@@ -84,7 +84,10 @@ def _allowed(node: Node) -> str:
         return f"text that matches {node['pattern']}"
     match node["type"]:
         case "array":
-            return f"a list, each item of it {_allowed(_resolved(node['items']))}"
+            item = _allowed(_resolved(node["items"]))
+            if "maxItems" in node:
+                return f"a list of {node['maxItems']}, each {item}"
+            return f"a list, each item of it {item}"
         case "boolean":
             return "true or false"
         case "integer":

@@ -7,6 +7,7 @@ Read `run` first (the course from a job to its figures), then `loop` (steps and 
 from __future__ import annotations
 
 from resnet_cluster.training.context import (
+    BadSample,
     Context,
     EpochResult,
     FinalResult,
@@ -19,6 +20,7 @@ from resnet_cluster.training.local import LocalContext
 from resnet_cluster.training.run import run
 
 __all__ = [
+    "BadSample",
     "Context",
     "EpochResult",
     "FinalResult",

@@ -69,6 +69,16 @@ class WeightsFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BadSample:
+    """A damaged training image, which is trained on as black."""
+
+    split: str
+    place: int
+    """In the split's beton."""
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How a training ended; a failure is an exception instead."""
 
@@ -77,7 +87,7 @@ class Outcome:
     message: str = ""
 
 
-Report = EpochResult | Progress | FinalResult | WeightsFile
+Report = EpochResult | Progress | FinalResult | WeightsFile | BadSample
 
 
 class Context(Protocol):
@@ -103,11 +113,19 @@ class Context(Protocol):
     def checkpoint_every_steps(self) -> int:
         """Steps between checkpoints within an epoch; 0 for those at the epochs' ends only."""
 
+    @property
+    def loader_threads(self) -> int:
+        """Threads that decode images in this process."""
+
     def training_begins(self, first_step: int) -> None:
         """Called once on every rank, when the first batch is about to be asked for."""
 
     def report(self, report: Report) -> None:
-        """Called with what happened: on every rank, but for `WeightsFile`, which rank 0 wrote."""
+        """Called with what happened.
+
+        On every rank; but with a `WeightsFile` on rank 0, which wrote it, and with a `BadSample` on
+        the rank that met it.
+        """
 
     def stop_requested(self) -> bool:
         """Whether somebody wants the training to stop; asked about once a second."""

@@ -24,6 +24,7 @@ class LocalContext:
     world_size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     checkpoint_every_steps: int = 0
+    loader_threads: int = 1
     report: Callable[[Report], None] = _ignore
     stop_requested: Callable[[], bool] = lambda: False
     training_begins: Callable[[int], None] = lambda first_step: None

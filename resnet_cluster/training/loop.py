@@ -12,15 +12,19 @@ import torch
 from torch import Tensor
 
 from resnet_cluster.data import Batch
+from resnet_cluster.errors import IntegrityError
 from resnet_cluster.evaluation import Score
 from resnet_cluster.spec import JobSpec
 from resnet_cluster.spec.lengths import StepLengths
-from resnet_cluster.training.context import Context, EpochResult, Outcome, Progress
+from resnet_cluster.training.context import BadSample, Context, EpochResult, Outcome, Progress
 from resnet_cluster.training.engine import Engine
 from resnet_cluster.training.images import EvalSplit, Images
 from resnet_cluster.training.keeper import Keeper, TrainingState
 from resnet_cluster.training.pulse import Agreed, Pulse
 from resnet_cluster.training.rate import LearningRate
+
+MAX_BAD_SAMPLES = 100
+"""Damaged training images that a rank puts up with: a disk that fails has more."""
 
 
 class Stopped(Exception):  # noqa: N818 (a way out of the loops, not an error)
@@ -86,6 +90,7 @@ class Loop:
         self.best: Best | None = None
         self._lr = 0.0
         self._watch = Stopwatch()
+        self._bad_places: set[int] = set()
 
     def run(self) -> None:
         """Train from the present step to the last.
@@ -133,11 +138,26 @@ class Loop:
         end = min((epoch + 1) * self.lengths.steps_per_epoch, self.lengths.num_steps)
         self._watch = Stopwatch()
         with self.images.train.batches(epoch, first_step=first) as batches:
+            watched = map(self._watched, batches)
             while True:
-                self._take_step(batches, epoch)
+                self._take_step(watched, epoch)
                 if self.step == end:
                     return self._agree(epoch)
                 self._between_steps(epoch)
+
+    def _watched(self, batch: Batch) -> Batch:
+        """The batch; its damaged images have been reported, each once."""
+        for bad in batch.bad:
+            if bad.place in self._bad_places:
+                continue
+            self._bad_places.add(bad.place)
+            self.context.report(BadSample(split="train", place=bad.place, why=bad.why))
+            if len(self._bad_places) > MAX_BAD_SAMPLES:
+                raise IntegrityError(
+                    f"more than {MAX_BAD_SAMPLES} training images are damaged",
+                    mend="run `resnet-cluster data verify` on the data set",
+                )
+        return batch
 
     def _take_step(self, batches: Iterator[Batch], epoch: int) -> None:
         own = itertools.islice(batches, self.engine.num_micro_batches)

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.stats import chisquare
+from scipy.stats import chisquare, kstest
 from torchvision.transforms import functional
 
-from resnet_cluster.data import Normalize, PadCropFlip
+from resnet_cluster.data import ColorShift, Normalize, PadCropFlip
 
 IDS = np.asarray([0, 1, 5, 49_999, 12_345, 7, 8, 9], np.int64)
 
@@ -123,3 +123,39 @@ def test_normalize_leaves_the_batch_as_it_was() -> None:
     images = torch.full((2, 3, 4, 4), 7, dtype=torch.uint8)
     Normalize(np.asarray([1.0, 2.0, 3.0]))(images)
     assert (images == 7).all()
+
+
+COVARIANCE = np.array([[4000.0, 3500, 3000], [3500, 3900, 3400], [3000, 3400, 4200]])
+
+
+def test_colours_shift_along_the_principal_components_by_a_tenth_of_their_deviation() -> None:
+    shifts = ColorShift(COVARIANCE, None, seed=0).draw(np.arange(100_000), epoch=0)
+    # The shifts' covariance is the colours' own, a tenth as wide in each direction.
+    np.testing.assert_allclose(np.cov(shifts.T), 0.01 * COVARIANCE, rtol=0.03)
+    np.testing.assert_allclose(shifts.mean(axis=0), 0, atol=0.1)
+    along = shifts @ np.linalg.eigh(COVARIANCE)[1]
+    for component in along.T:
+        assert kstest(component / component.std(), "norm").pvalue > 1e-3
+    correlations = np.corrcoef(along.T)
+    assert np.abs(correlations - np.eye(3)).max() < 0.02
+
+
+def test_a_shift_is_added_to_every_pixel_in_the_unit_of_the_deviations() -> None:
+    std = np.array([50.0, 60, 70])
+    images = _images(len(IDS)).contiguous(memory_format=torch.channels_last)
+    levels = ColorShift(COVARIANCE, None, seed=4).draw(IDS, epoch=2)
+    shifted = ColorShift(COVARIANCE, std, seed=4)(images.clone(), IDS, epoch=2)
+    for place in range(len(IDS)):
+        for channel in range(3):
+            expected = images[place, channel] + levels[place, channel] / std[channel]
+            torch.testing.assert_close(shifted[place, channel], expected.float())
+    assert shifted.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_shift_is_fixed_by_seed_epoch_and_sample() -> None:
+    def draw(seed: int, epoch: int, ids: np.ndarray) -> np.ndarray:
+        return ColorShift(COVARIANCE, None, seed).draw(ids, epoch)
+
+    assert np.array_equal(draw(1, 2, IDS)[3:], draw(1, 2, IDS[3:]))
+    assert not (draw(1, 2, IDS) == draw(1, 3, IDS)).any()
+    assert not (draw(1, 2, IDS) == draw(2, 2, IDS)).any()

@@ -4,7 +4,6 @@ import io
 import os
 import shutil
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,18 @@ import torch
 from image_files import Archive
 from PIL import Image
 
-from resnet_cluster.data import Batch, EvalLoader, Manifest, TrainLoader, epoch_order
-from resnet_cluster.data.beton import RawSquares, read_squares
-from resnet_cluster.data.reader import RawBetonReader
+from resnet_cluster.data import (
+    Batch,
+    EvalLoader,
+    ImageSource,
+    Manifest,
+    TrainLoader,
+    epoch_order,
+    load_manifest,
+    open_images,
+)
+from resnet_cluster.data.beton import read_index, read_squares
+from resnet_cluster.data.reader import BetonReader
 from resnet_cluster.errors import IntegrityError
 
 BATCH, GROUP, SEED = 24, 4, 5
@@ -31,12 +39,13 @@ def _train(manifest: Manifest, rank: int = 0, world_size: int = 1, **changed: An
         "device": "cpu",
     }
     settings.update(changed)
-    return TrainLoader(manifest.beton("train"), world_rank=rank, world_size=world_size, **settings)
+    source = open_images(manifest, "train", num_threads=settings.pop("num_threads", 1))
+    return TrainLoader(source, world_rank=rank, world_size=world_size, **settings)
 
 
 def _eval(manifest: Manifest, rank: int, world_size: int, batch_size: int = 32) -> EvalLoader:
     return EvalLoader(
-        manifest.beton("test"),
+        open_images(manifest, "test"),
         indices=np.arange(manifest.test.num_images),
         batch_size=batch_size,
         world_rank=rank,
@@ -134,7 +143,7 @@ def test_evaluation_sees_every_image_exactly_once(digits: Manifest, world_size: 
 
 def test_a_rank_may_have_nothing_to_evaluate(cifar: Manifest) -> None:
     loader = EvalLoader(
-        cifar.beton("test"),
+        open_images(cifar, "test"),
         indices=np.asarray([3]),
         batch_size=2,
         world_rank=1,
@@ -190,32 +199,21 @@ def test_an_error_in_the_loading_thread_is_raised(cifar: Manifest) -> None:
     assert isinstance(caught.value.__cause__, IndexError)
 
 
-class _Silent:
+class _Silent(ImageSource):
     """Images on a disk that does not answer until it is let go."""
 
-    def __init__(self) -> None:
-        self.answers = threading.Event()
+    answers: threading.Event
 
-    def __getitem__(self, pointers: Any) -> Any:
+    def fill(self, places: Any, room: Any) -> Any:
         self.answers.wait()
         raise OSError("the disk is back")
 
 
 def test_a_disk_that_does_not_answer_is_not_waited_for(cifar: Manifest) -> None:
-    silent = _Silent()
-
-    @dataclass(frozen=True)
-    class SilentSquares(RawSquares):
-        def windows(self) -> Any:
-            return silent
-
-    squares = read_squares(cifar.beton("test"))
-    reader = RawBetonReader(
-        SilentSquares(squares.index, squares.side),
-        batch_size=4,
-        deadline_s=0.2,
-    )
-    batches = reader.read(np.arange(8))
+    silent = _Silent(read_index(cifar.beton("test")))
+    silent.answers = threading.Event()
+    reader = BetonReader(silent, batch_size=4, deadline_s=0.2)
+    batches = reader.read([np.arange(4), np.arange(4, 8)])
     threading.Timer(1.0, silent.answers.set).start()
     with pytest.raises(IntegrityError, match=r"test\.beton: no batch within 0\.2 s"):
         next(batches)
@@ -225,18 +223,10 @@ def test_a_disk_that_does_not_answer_is_not_waited_for(cifar: Manifest) -> None:
 def test_a_truncated_beton_is_refused_before_it_is_mapped(
     cifar: Manifest, tmp_path: Path, kept: int
 ) -> None:
-    beton = tmp_path / "cut.beton"
-    shutil.copy(cifar.beton("train"), beton)
-    os.truncate(beton, kept)
-    with pytest.raises(IntegrityError, match=r"cut\.beton"):
-        EvalLoader(
-            beton,
-            indices=np.arange(5),
-            batch_size=2,
-            world_rank=0,
-            world_size=1,
-            device="cpu",
-        )
+    folder = shutil.copytree(cifar.folder, tmp_path / "cut")
+    os.truncate(folder / "train.beton", kept)
+    with pytest.raises(IntegrityError, match=r"train\.beton"):
+        open_images(load_manifest(str(folder)), "train")
 
 
 def test_torchs_threads_are_left_alone(cifar: Manifest) -> None:

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from resnet_cluster.data import Manifest, training_mean
+from resnet_cluster.data import Manifest
 from resnet_cluster.data.beton import read_squares
-from resnet_cluster.data.statistics import CHUNK
+from resnet_cluster.data.statistics import CHUNK, training_mean
 
 
 def test_the_manifest_states_what_numpy_computes_of_the_pixels(cifar: Manifest) -> None:
@@ -13,6 +13,8 @@ def test_the_manifest_states_what_numpy_computes_of_the_pixels(cifar: Manifest) 
     pixels = squares.read(np.arange(cifar.train.num_images)).astype(np.float64)
     np.testing.assert_allclose(cifar.channel_mean, pixels.mean((0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(cifar.channel_std, pixels.std((0, 1, 2)), rtol=1e-9)
+    covariance = np.cov(pixels.reshape(-1, 3), rowvar=False, bias=True)
+    np.testing.assert_allclose(cifar.channel_covariance, covariance, rtol=1e-9)
     mean = cifar.pixel_mean()
     assert (mean.dtype, mean.shape) == (np.float32, (32, 32, 3))
     np.testing.assert_allclose(mean, pixels.mean(0), rtol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import subprocess
 import sys
@@ -20,12 +21,25 @@ from resnet_cluster.planning import DataFacts, Plan, plan
 from resnet_cluster.spec import LoadedJob, load_job, run_key
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
+DIGITS_JOB = JOBS / "digits_r20.yaml"
 CIFAR10 = DataFacts(
     sha256="c" * 64, num_classes=10, image_size=32, num_train_images=50_000, num_test_images=10_000
 )
 DIGITS = DataFacts(
     sha256="d" * 64, num_classes=10, image_size=32, num_train_images=1_437, num_test_images=360
 )
+
+
+PHOTOS = DataFacts(
+    sha256="e" * 64,
+    num_classes=1000,
+    image_size=None,
+    num_train_images=1_281_167,
+    num_test_images=50_000,
+    mean_size=224,
+)
+CROPPED = ["data.augment.pad=0", "data.crop={kind: shorter_side_jitter, size: 224}"]
+VIEWED = [*CROPPED, "data.view={resize: 256, size: 224}"]
 
 
 def loaded(name: str, *overrides: str, **flags: Any) -> LoadedJob:
@@ -189,6 +203,32 @@ def test_an_average_and_a_best_make_checkpoints_larger() -> None:
             "set data.holdout to 0",
         ),
         (
+            [],
+            PHOTOS,
+            f"{DIGITS_JOB}:13: digits holds images of many sizes, and the job has no data.crop",
+            "crop: {kind",
+        ),
+        (CROPPED, PHOTOS, f"{DIGITS_JOB}:13: digits holds images of many", "view: {resize: 256"),
+        (
+            [*CROPPED, "data.view={resize: 320, size: 256}"],
+            PHOTOS,
+            f"{DIGITS_JOB}:13: the mean image of digits has 224x224 pixels, and it would be "
+            "subtracted from images of 256",
+            "channel_mean",
+        ),
+        (
+            [*VIEWED, "data.augment.color=pca"],
+            dataclasses.replace(PHOTOS, has_covariance=False),
+            "--set data.augment.color=pca: the covariance of digits's colours is not known",
+            "prepare it again",
+        ),
+        (
+            ["data.view={resize: 40, size: 36}"],
+            CIFAR10,
+            f"{DIGITS_JOB}:13: the mean image of digits has 32x32",
+            "channel_mean",
+        ),
+        (
             ["resources.workers=3"],
             CIFAR10,
             "--set resources.workers=3: 3 workers share 2 micro-batches a step",
@@ -202,6 +242,29 @@ def test_refusals(overrides: list[str], data: DataFacts, message: str, mend: str
     assert caught.value.exit_code == 2
     assert caught.value.message.startswith(message)
     assert mend in caught.value.mend
+
+
+def test_photographs_are_seen_as_the_job_says() -> None:
+    got = planned("digits_r20", *VIEWED, "data.augment.color=pca", data=PHOTOS)
+    assert (got.image_size, got.train_sizes) == (224, (224,))
+    assert got.loader_bytes == 5 * 32 * 3 * 224 * 224
+
+
+def test_crops_that_grow() -> None:
+    grow = "grow: {from_size: 96, begin: 2, end: 4}"
+    got = planned(
+        "digits_r20",
+        "data.augment.pad=0",
+        f"data.crop={{kind: random_resized, size: 160, {grow}}}",
+        "data.view={resize: 256, size: 224}",
+        "data.normalize=channel_mean",
+        data=PHOTOS,
+    )
+    assert (got.image_size, got.train_sizes) == (224, (96, 128, 160))
+    assert got.loader_bytes == 5 * 32 * 3 * 160 * 160
+    at_32 = planned("digits_r20", data=CIFAR10)
+    # All of a CIFAR net's multiply-adds but the classifier's are in proportion to the pixels.
+    assert got.flops - 64 * 1000 == (at_32.flops - 640) * (224 // 32) ** 2
 
 
 def test_a_refusal_names_the_line_of_the_file(tmp_path: Path) -> None:

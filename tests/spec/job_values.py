@@ -108,6 +108,28 @@ def _warmups(length: float) -> st.SearchStrategy[dict[str, Any] | None]:
     )
 
 
+SIDE = st.integers(8, 4096)
+
+
+@st.composite
+def _crops(draw: st.DrawFn, length: float) -> dict[str, Any] | None:
+    kind = draw(st.sampled_from([None, "random_resized", "shorter_side_jitter"]))
+    if kind is None:
+        return None
+    sides = sorted([draw(SIDE), draw(SIDE), draw(SIDE)])
+    if kind == "shorter_side_jitter":
+        return {"kind": kind, "size": sides[0], "shorter_side": sides[1:]}
+    crop: dict[str, Any] = {"kind": kind, "size": sides[1]}
+    if draw(st.booleans()):
+        share = st.floats(0, 1, exclude_min=True)
+        crop["scale"] = sorted([draw(share), draw(share)])
+    if sides[0] < sides[1] and draw(st.booleans()):
+        place = st.floats(0, length)
+        begin, end = sorted([draw(place), draw(place)])
+        crop["grow"] = {"from_size": sides[0], "begin": begin, "end": end}
+    return crop
+
+
 @st.composite
 def job_values(draw: st.DrawFn) -> dict[str, Any]:
     """What a job file that is right may hold, as plain values."""
@@ -138,6 +160,7 @@ def job_values(draw: st.DrawFn) -> dict[str, Any]:
             "compile": st.booleans(),
         },
     )
+    crop, view = draw(_crops(length)), sorted([draw(SIDE), draw(SIDE)])
     return {
         "name": draw(NAME),
         "seed": draw(st.integers(0, 2**63 - 1)),
@@ -150,7 +173,13 @@ def job_values(draw: st.DrawFn) -> dict[str, Any]:
         "data": {
             "name": draw(PATH),
             "holdout": holdout,
-            "augment": {"pad": draw(st.integers(0, 32)), "flip": draw(st.booleans())},
+            "crop": crop,
+            "view": draw(st.sampled_from([None, {"size": view[0], "resize": view[1]}])),
+            "augment": {
+                "pad": 0 if crop else draw(st.integers(0, 32)),
+                "flip": draw(st.booleans()),
+                "color": draw(st.sampled_from(["none", "pca"])),
+            },
         },
         "train": train | draw(optional),
         "evaluate": {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_cluster.spec import TrainSpec, schedule_in_steps
+from resnet_cluster.spec import RandomResizedSpec, TrainSpec, crop_side, schedule_in_steps
 
 CONSTANT = {"kind": "constant"}
 
@@ -92,3 +92,37 @@ def test_iterations_are_steps_whatever_an_epoch_is(places: list[Decimal], per_ep
     lengths = schedule_in_steps(recipe(iterations=501, schedule=steps), per_epoch)
     assert lengths.num_steps == 501
     assert lengths.milestones == tuple(half_up(place) for place in sorted(places))
+
+
+def growing(size: int, from_size: int, begin: float, end: float) -> RandomResizedSpec:
+    grow = {"from_size": from_size, "begin": begin, "end": end}
+    return RandomResizedSpec.model_validate({"kind": "random_resized", "size": size, "grow": grow})
+
+
+def test_crops_grow_as_ffcv_imagenets() -> None:
+    """rn50_16_epochs.yaml: 160 pixels for three quarters of the epochs, then 192."""
+    crop = growing(192, 160, 11, 13)
+    sides = [crop_side(crop, recipe(epochs=16), epoch, 312) for epoch in range(16)]
+    assert sides == [160] * 12 + [192] * 4
+
+
+def test_crops_grow_by_the_iterations_where_these_are_the_length() -> None:
+    crop = growing(224, 96, 1000, 5000)
+    sides = [crop_side(crop, recipe(iterations=6000), epoch, 500) for epoch in range(12)]
+    # At 1000, 1500, ...: 96, 112, 128, ... to the nearest multiple of 32, a half upwards.
+    assert sides == [96, 96, 96, 128, 128, 160, 160, 192, 192, 224, 224, 224]
+
+
+@given(
+    st.integers(8, 500),
+    st.integers(1, 500),
+    st.floats(0, 90),
+    st.floats(0, 90),
+    st.integers(0, 90),
+)
+def test_crops_never_shrink_nor_leave_their_range(
+    least: int, more: int, one: float, other: float, epoch: int
+) -> None:
+    crop = growing(least + more, least, *sorted([one, other]))
+    now, then = (crop_side(crop, recipe(epochs=91), at, 10) for at in (epoch, epoch + 1))
+    assert least <= now <= then <= least + more

@@ -43,6 +43,12 @@ def test_a_right_job(tmp_path: Path) -> None:
     assert source.where(("model", "depth")) == f"{tmp_path}/job.yaml:{line_of(JOB, 'depth')}"
 
 
+AUGMENT = "  augment: {pad: 2,"
+UNPADDED = "  augment: {pad: 0,"
+CROP = "  crop: {kind: random_resized, size: 64%s}\n"
+GROW = CROP % ", grow: {from_size: 32, begin: %s, end: %s}" + UNPADDED
+JITTER = "  crop: {kind: shorter_side_jitter, size: %s, shorter_side: %s}\n" + UNPADDED
+
 SCHEDULE = """  schedule:
     kind: step
     milestones:
@@ -97,6 +103,25 @@ SCHEDULE = """  schedule:
         ("kind: step", "kind: [step]", "    kind", "kind is a list, and must be one of", "falls"),
         (SCHEDULE, "  schedule: cosine\n", "  schedule", "is 'cosine', and must be a", "falls"),
         ("lr: 1e-1", "lr: 1\n  warmup: {kind: x}", "  warmup", "linear, until_train", "begins"),
+        # crops and views
+        (AUGMENT, CROP % "" + AUGMENT, "  augment", "data.crop crops the images already", "to 0"),
+        (AUGMENT, CROP % ", kin: 1" + UNPADDED, "  crop", "unknown key data.crop.kin", "kind"),
+        (AUGMENT, "  crop: {kind: centre}\n" + UNPADDED, "  crop", "one of random_resized", "crop"),
+        (AUGMENT, "  crop: random\n" + UNPADDED, "  crop", "a section whose kind is", "cropped"),
+        (AUGMENT, CROP % ", scale: [1, 0.1]" + UNPADDED, "  crop", "falls from 1", "swap"),
+        (AUGMENT, CROP % ", ratio: [2, 1]" + UNPADDED, "  crop", "ratio falls", "swap"),
+        (AUGMENT, CROP % ", scale: [0.5]" + UNPADDED, "  crop", "a list of 2, each", "share"),
+        (AUGMENT, CROP % ", scale: 0.5" + UNPADDED, "  crop", "a list of 2, each", "share"),
+        (AUGMENT, CROP % ", scale: [0, 1]" + UNPADDED, "  crop", "scale[0] is 0", "share"),
+        (AUGMENT, GROW % (5, 4), "  crop", "growth ends before it begins", "end"),
+        (AUGMENT, GROW % (5, 6401), "  crop", "grow until 6401, and the training", "earlier"),
+        (AUGMENT, (GROW % (5, 6)).replace("32", "64"), "  crop", "grow from 64 to 64", "smaller"),
+        (AUGMENT, JITTER % (64, [80, 70]), "  crop", "falls from 80 to 70", "swap"),
+        (AUGMENT, JITTER % (64, [60, 70]), "  crop", "does not fit into a side of 60", "or less"),
+        (AUGMENT, JITTER % (4, [60, 70]), "  crop", "at least 8", "Side"),
+        (AUGMENT, "  view: {size: 64}\n" + AUGMENT, "  view", "data.view.resize is missing", "add"),
+        (AUGMENT, "  view: {resize: 32, size: 64}\n" + AUGMENT, "  view", "does not fit", "less"),
+        ("pad: 2,", "pad: 2, color: PCA,", "  augment", "one of none, pca", "principal"),
         # names that are folders, identifiers and words on a terminal
         ("name: demo", "name: ../demo", "name", "[a-z0-9][a-z0-9_-]{0,62}", "a-z, 0-9"),
         ("name: demo", 'name: "a\\nb"', "name", r"name is 'a\nb'", "a-z, 0-9"),

@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from job_values import JOB, SHIPPED
 
 from resnet_cluster.errors import JobError, UsageError
-from resnet_cluster.spec import JobSpec, LinearWarmup, LoadedJob, StepSchedule, load_job
+from resnet_cluster.spec import (
+    JobSpec,
+    LinearWarmup,
+    LoadedJob,
+    RandomResizedSpec,
+    StepSchedule,
+    load_job,
+)
 
 R20 = SHIPPED / "cifar10_r20.yaml"
 DIGITS = SHIPPED / "digits_r20.yaml"
@@ -197,6 +204,22 @@ def test_a_linear_warm_up_keeps_its_share(tmp_path: Path) -> None:
     given_too = job_with("train.epochs=5", "train.warmup.length=2", path=path)
     assert isinstance(given_too.train.warmup, LinearWarmup)
     assert given_too.train.warmup.length == 2
+
+
+def test_the_growth_of_crops_keeps_its_share(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    crop = "{kind: random_resized, size: 64, grow: {from_size: 32, begin: 3200, end: 6400}}"
+    path.write_text(JOB.replace("  augment: {pad: 2,", f"  crop: {crop}\n  augment: {{pad: 0,"))
+
+    def grown(*overrides: str) -> tuple[float, float]:
+        crop = job_with(*overrides, path=path).data.crop
+        assert isinstance(crop, RandomResizedSpec)
+        assert crop.grow
+        return crop.grow.begin, crop.grow.end
+
+    assert grown() == (3200, 6400)
+    assert grown("train.epochs=5") == (2.5, 5)
+    assert grown("train.epochs=5", "data.crop.grow.begin=1") == (1, 5)
 
 
 def test_a_warm_up_until_an_error_has_no_length() -> None:

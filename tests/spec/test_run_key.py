@@ -30,11 +30,56 @@ PLATEAU = "train.schedule={kind: plateau, on: train%s}"
 LINEAR_WARMUP = "train.warmup={kind: linear, length: 1%s}"
 ERROR_WARMUP = "train.warmup={kind: until_train_error, lr: %s, below: %s%s}"
 HOLDOUT = "data.holdout=500"
+RANDOM = "data.crop={kind: random_resized, size: %s%s}"
+GROWING = RANDOM % (96, ", grow: {from_size: %s, begin: %s, end: %s}")
+JITTER = "data.crop={kind: shorter_side_jitter, size: %s%s}"
+VIEW = "data.view={resize: %s, size: %s}"
+UNPADDED = "data.augment.pad=0"
 
 # key of a job: (overrides of one job, overrides of another that differs in this key alone)
 RECIPE: dict[str, tuple[list[str], list[str]]] = {
     "data.augment.pad": ([], ["data.augment.pad=4"]),
     "data.augment.flip": ([], ["data.augment.flip=true"]),
+    "data.augment.color": ([], ["data.augment.color=pca"]),
+    "data.crop.random_resized.kind": ([UNPADDED], [UNPADDED, RANDOM % (64, "")]),
+    "data.crop.random_resized.size": (
+        [UNPADDED, RANDOM % (64, "")],
+        [UNPADDED, RANDOM % (96, "")],
+    ),
+    "data.crop.random_resized.scale": (
+        [UNPADDED, RANDOM % (64, "")],
+        [UNPADDED, RANDOM % (64, ", scale: [0.25, 1]")],
+    ),
+    "data.crop.random_resized.ratio": (
+        [UNPADDED, RANDOM % (64, "")],
+        [UNPADDED, RANDOM % (64, ", ratio: [1, 1]")],
+    ),
+    "data.crop.random_resized.grow.from_size": (
+        [UNPADDED, GROWING % (32, 1, 2)],
+        [UNPADDED, GROWING % (64, 1, 2)],
+    ),
+    "data.crop.random_resized.grow.begin": (
+        [UNPADDED, GROWING % (32, 1, 2)],
+        [UNPADDED, GROWING % (32, 2, 2)],
+    ),
+    "data.crop.random_resized.grow.end": (
+        [UNPADDED, GROWING % (32, 1, 2)],
+        [UNPADDED, GROWING % (32, 1, 3)],
+    ),
+    "data.crop.shorter_side_jitter.kind": (
+        [UNPADDED, JITTER % (64, "")],
+        [UNPADDED, RANDOM % (64, "")],
+    ),
+    "data.crop.shorter_side_jitter.size": (
+        [UNPADDED, JITTER % (64, "")],
+        [UNPADDED, JITTER % (96, "")],
+    ),
+    "data.crop.shorter_side_jitter.shorter_side": (
+        [UNPADDED, JITTER % (64, "")],
+        [UNPADDED, JITTER % (64, ", shorter_side: [64, 80]")],
+    ),
+    "data.view.resize": ([VIEW % (40, 32)], [VIEW % (36, 32)]),
+    "data.view.size": ([VIEW % (40, 32)], [VIEW % (40, 40)]),
     "data.normalize": ([], ["data.normalize=channel_mean"]),
     "train.global_batch_size": ([], ["train.global_batch_size=128"]),
     "train.bn_group": ([], ["train.bn_group=64"]),
@@ -110,6 +155,13 @@ WITHOUT_OVERRIDE = {"train.shortened_from", "evaluate.protocols"}
 DEFAULTS = {
     "model.variant": "v1",
     "data.holdout": 0,
+    "data.augment.color": "none",
+    "data.crop": None,
+    "data.crop.random_resized.scale": (0.08, 1.0),
+    "data.crop.random_resized.ratio": (3 / 4, 4 / 3),
+    "data.crop.random_resized.grow": None,
+    "data.crop.shorter_side_jitter.shorter_side": (256, 480),
+    "data.view": None,
     "data.normalize": "pixel_mean",
     "train.epochs": None,
     "train.iterations": None,

@@ -37,7 +37,8 @@ def test_cifar_jobs_are_the_papers_recipe(name: str, depth: int) -> None:
     """Section 4.2: batch 128 on two GPUs, 64k iterations, 0.1 divided at 32k and 48k."""
     job = load_job(SHIPPED / name).spec
     assert (job.model.family, job.model.depth, job.model.shortcut) == ("cifar", depth, "A")
-    assert job.data.augment.model_dump() == {"pad": 4, "flip": True}
+    assert job.data.augment.model_dump() == {"pad": 4, "flip": True, "color": "none"}
+    assert not job.data.cuts
     assert job.data.normalize == "pixel_mean"
     train = job.train.model_dump()
     assert train["schedule"] == {"kind": "step", "milestones": (32_000, 48_000), "gamma": 0.1}

@@ -1,0 +1,106 @@
+"""The images of a beton, brought into a batch's buffer: gathered as they are, or cut by a view."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_cluster.data.beton import JPEG_MODE, BetonIndex, RawSquares, read_index
+from resnet_cluster.data.manifest import Manifest
+from resnet_cluster.data.manifest_fields import SplitName
+from resnet_cluster.data.pixels import Cutter
+from resnet_cluster.data.views import View
+
+
+class ImageSource:
+    """Fills buffers with images; one epoch at a time shows them by one view.
+
+    Args:
+        index: the beton's tables.
+        num_threads: that cut images.
+        checksums: uint32 [n], the CRC-32 of each image's bytes; None where they are not known.
+    """
+
+    def __init__(
+        self,
+        index: BetonIndex,
+        *,
+        num_threads: int = 1,
+        checksums: NDArray[np.uint32] | None = None,
+    ) -> None:
+        self.index = index
+        self.view: View | None = None
+        """Of the epoch under way; None shows raw squares of one size as they are."""
+        self.bad: dict[int, str] = {}
+        """Why an image that was asked for is damaged, by its place in the beton."""
+        self._num_threads = num_threads
+        self._cutter = Cutter(index, checksums)
+        self._windows = None if index.side is None else RawSquares(index, index.side).windows()
+        self._pool: ThreadPoolExecutor | None = None
+
+    @property
+    def image_bytes(self) -> int:
+        """Room that an image of an epoch needs, at most: all its crops; 0 before there is one."""
+        if self.view is None:
+            return 3 * (self.index.side or 0) ** 2
+        most_pixels = self.view.most_pixels(self.index.widths, self.index.heights)
+        return 3 * self.view.num_crops * most_pixels
+
+    def fill(self, places: NDArray[np.int64], room: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Bring images into a buffer.
+
+        Args:
+            places: int64 [b], of the images in the beton.
+            room: uint8 [b, at least image_bytes], contiguous.
+
+        Returns:
+            uint8 [b * num_crops, height, width, 3]: the part of `room` that was filled.
+        """
+        if self.view is None:
+            return self._gather(places, room)
+        return self._cut(self.view, places, room)
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def _gather(self, places: NDArray[np.int64], room: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Raw squares, by one gather of numpy's."""
+        side = self.index.side
+        assert self._windows is not None
+        assert side is not None
+        gathered = self._windows[self.index.pointers[places]]
+        images = room.reshape(-1, side, side, 3)
+        images[:] = gathered.view(np.uint8).reshape(images.shape)
+        return images
+
+    def _cut(
+        self, view: View, places: NDArray[np.int64], room: NDArray[np.uint8]
+    ) -> NDArray[np.uint8]:
+        crops = view.crops(self.index.widths[places], self.index.heights[places], places)
+        shape = (len(crops), crops.height, crops.width, 3)
+        images = room.reshape(-1)[: np.prod(shape)].reshape(shape)
+        cut_of = np.repeat(places, view.num_crops)
+        for bad in self._cutter.cut(cut_of, crops, images, self._threads()):
+            self.bad[int(cut_of[bad.place])] = bad.why
+        return images
+
+    def _threads(self) -> ThreadPoolExecutor | None:
+        if self._num_threads > 1 and self._pool is None:
+            self._pool = ThreadPoolExecutor(self._num_threads, "images")
+        return self._pool
+
+
+def open_images(manifest: Manifest, split: SplitName, *, num_threads: int = 1) -> ImageSource:
+    """The images of a prepared split, for one loader.
+
+    Raises:
+        IntegrityError: a file is missing, truncated or not what was prepared.
+    """
+    index = read_index(manifest.beton(split))
+    checksums = manifest.checksums(split) if (index.modes == JPEG_MODE).any() else None
+    return ImageSource(index, num_threads=num_threads, checksums=checksums)
