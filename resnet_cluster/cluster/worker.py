@@ -69,6 +69,8 @@ class RayContext:
         world = ray.train.get_context()
         self.world_rank: int = world.get_world_rank()
         self.world_size: int = world.get_world_size()
+        self.local_rank: int = world.get_local_rank()
+        self.local_world_size: int = world.get_local_world_size()
         self.device: torch.device = ray.train.torch.get_device()
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)  # gathering objects over NCCL takes the current one

@@ -11,16 +11,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from resnet_cluster.data.augment import ColorShift, Normalize, PadCropFlip
+    from resnet_cluster.data.batches import BadSample, Batch, BatchIterator
     from resnet_cluster.data.beton import read_labels
     from resnet_cluster.data.check import check_dataset
     from resnet_cluster.data.image_source import ImageSource, open_images
-    from resnet_cluster.data.loader import (
-        BadSample,
-        Batch,
-        BatchIterator,
-        EvalLoader,
-        TrainLoader,
-    )
+    from resnet_cluster.data.loader import EvalLoader, TrainLoader
     from resnet_cluster.data.manifest import (
         KNOWN_SOURCES,
         Manifest,
@@ -38,17 +33,19 @@ if TYPE_CHECKING:
         steps_per_epoch,
     )
     from resnet_cluster.data.preparation import Prepared, prepare
+    from resnet_cluster.data.random_views import RandomResizedCrop, ShorterSideJitter
     from resnet_cluster.data.request import PreparationPlan, Progress
     from resnet_cluster.data.splits import split_holdout
     from resnet_cluster.data.statistics import PixelStatistics, training_statistics
-    from resnet_cluster.data.views import CentreCrop, RandomResizedCrop, ShorterSideJitter, View
+    from resnet_cluster.data.views import CentreCrop, View
 
 _MODULES = {
     "augment": ("ColorShift", "Normalize", "PadCropFlip"),
+    "batches": ("BadSample", "Batch", "BatchIterator"),
     "beton": ("read_labels",),
     "check": ("check_dataset",),
     "image_source": ("ImageSource", "open_images"),
-    "loader": ("BadSample", "Batch", "BatchIterator", "EvalLoader", "TrainLoader"),
+    "loader": ("EvalLoader", "TrainLoader"),
     "manifest": (
         "KNOWN_SOURCES",
         "Manifest",
@@ -66,10 +63,11 @@ _MODULES = {
         "steps_per_epoch",
     ),
     "preparation": ("Prepared", "prepare"),
+    "random_views": ("RandomResizedCrop", "ShorterSideJitter"),
     "request": ("PreparationPlan", "Progress"),
     "splits": ("split_holdout",),
     "statistics": ("PixelStatistics", "training_statistics"),
-    "views": ("CentreCrop", "RandomResizedCrop", "ShorterSideJitter", "View"),
+    "views": ("CentreCrop", "View"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

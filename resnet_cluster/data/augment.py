@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from resnet_cluster.data.randomness import sample_bits, split_mix, uniform
 
 _UINT64 = np.uint64
-_COLOR_STREAM = 2  # `views.CROP_STREAM` is 1
+_COLOR_STREAM = 2  # `random_views.CROP_STREAM` is 1
 
 
 class Normalize:

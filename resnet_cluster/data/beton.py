@@ -49,6 +49,7 @@ class BetonIndex:
         pointers, lengths: int64 [n], place and number of each image's bytes: a JPEG file's, or
             its pixels in rows of RGB.
         labels: int64 [n], class of each image.
+        page_bytes: of a page; an image lies on one page.
     """
 
     path: Path
@@ -58,9 +59,15 @@ class BetonIndex:
     pointers: NDArray[np.int64]
     lengths: NDArray[np.int64]
     labels: NDArray[np.int64]
+    page_bytes: int
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def pages(self) -> NDArray[np.int64]:
+        """The page on which each image begins: int64 [n]."""
+        return self.pointers // self.page_bytes
 
     @property
     def side(self) -> int | None:
@@ -152,6 +159,7 @@ def read_index(beton: Path) -> BetonIndex:
         pointers=image["data_ptr"].astype(np.int64),
         lengths=allocations["size"].astype(np.int64),
         labels=metadata["label"].astype(np.int64),
+        page_bytes=int(header["page_size"]),
     )
 
 
@@ -166,6 +174,8 @@ def _check_header(header: np.void, num_bytes: int, beton: Path) -> None:
         raise _damaged(
             beton, f"has format version {header['version']}, and {FORMAT_VERSION} is known"
         )
+    if header["page_size"] == 0:
+        raise _damaged(beton, "has pages of 0 bytes")
     table = int(header["alloc_table_ptr"])
     tables_end = METADATA_START + int(header["num_samples"]) * METADATA.itemsize
     if header["num_samples"] == 0 or not tables_end <= table < num_bytes:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from resnet_cluster.data.batches import BatchIterator, EveryImage
 from resnet_cluster.data.image_source import ImageSource
 from resnet_cluster.data.order import (
     epoch_order,
@@ -18,41 +16,12 @@ from resnet_cluster.data.order import (
     rank_micro_batches,
     steps_per_epoch,
 )
-from resnet_cluster.data.reader import Batches, BetonReader
+from resnet_cluster.data.page_order import PageOrder, page_order
+from resnet_cluster.data.page_reader import PageReader, ReadAhead
+from resnet_cluster.data.reader import BetonReader
 from resnet_cluster.data.views import View, WholeImage
-from resnet_cluster.errors import IntegrityError
 
 BATCH_DEADLINE_S = 120.0
-
-
-@dataclass(frozen=True)
-class BadSample:
-    """A damaged image.
-
-    Attributes:
-        place: in the beton.
-        why: in words.
-    """
-
-    place: int
-    why: str
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """A batch that is the caller's to keep.
-
-    Attributes:
-        images: uint8 [b * num_crops, 3, height, width] on the device; channels last in memory.
-        labels: int64 [b] on the device.
-        sample_ids: int64 [b], each image's place in the beton: what augmentation is seeded by.
-        bad: those that are damaged: their pixels are zero.
-    """
-
-    images: torch.Tensor
-    labels: torch.Tensor
-    sample_ids: NDArray[np.int64]
-    bad: tuple[BadSample, ...] = ()
 
 
 class TrainLoader:
@@ -66,6 +35,8 @@ class TrainLoader:
         seed: of every epoch's order.
         device: where batches are put.
         views: the view of an epoch, counted from 0; None takes raw squares as they are.
+        shuffle_pages: pages of the beton that are shuffled together; 0 shuffles all images.
+        local_rank, local_world_size: of the ranks on this node: they read pages ahead together.
         deadline_s: seconds that a batch may take.
 
     Raises:
@@ -84,6 +55,9 @@ class TrainLoader:
         seed: int,
         device: torch.device | str,
         views: Callable[[int], View] | None = None,
+        shuffle_pages: int = 0,
+        local_rank: int = 0,
+        local_world_size: int = 1,
         deadline_s: float = BATCH_DEADLINE_S,
     ) -> None:
         self.steps_per_epoch = steps_per_epoch(len(indices), global_batch_size)
@@ -99,12 +73,15 @@ class TrainLoader:
         self._world_rank, self._world_size = world_rank, world_size
         self._device = torch.device(device)
         self._source, self._views = source, views
+        self._shuffle_pages = shuffle_pages
+        self._local_rank, self._local_world_size = local_rank, local_world_size
         self._reader = BetonReader(source, batch_size=bn_group, deadline_s=deadline_s)
 
     def batches(self, epoch: int, first_step: int = 0) -> BatchIterator:
         """The micro-batches of an epoch from `first_step` on, `len(micro_batches)` a step."""
+        paged = self._page_order(epoch) if self._shuffle_pages else None
         micro_batches = rank_batches(
-            epoch_order(self._indices, seed=self._seed, epoch=epoch),
+            paged.places if paged else epoch_order(self._indices, seed=self._seed, epoch=epoch),
             global_batch_size=self._global_batch_size,
             bn_group=self._bn_group,
             world_rank=self._world_rank,
@@ -114,7 +91,29 @@ class TrainLoader:
         view = self._views(epoch) if self._views else None
         places = list(micro_batches)
         batches = self._reader.read(places, view)
-        return BatchIterator(batches, places, self._source.bad, self._device)
+        ahead = self._read_ahead(paged, first_step) if paged else None
+        return BatchIterator(batches, places, self._source.bad, self._device, ahead)
+
+    def _page_order(self, epoch: int) -> PageOrder:
+        return page_order(
+            self._indices,
+            self._source.index.pages,
+            window_pages=self._shuffle_pages,
+            seed=self._seed,
+            epoch=epoch,
+        )
+
+    def _read_ahead(self, order: PageOrder, first_step: int) -> ReadAhead:
+        first_place = first_step * self._global_batch_size
+        reader = PageReader(
+            self._reader.path,
+            self._source.index.page_bytes,
+            order,
+            first_place=first_place,
+            local_rank=self._local_rank,
+            local_world_size=self._local_world_size,
+        )
+        return ReadAhead(reader, first_place, self._global_batch_size / len(self.micro_batches))
 
 
 class EvalLoader:
@@ -156,7 +155,7 @@ class EvalLoader:
         """This rank's images: in the order of `indices`, or images of one size together."""
         groups = self._groups()
         batches = self._reader.read(groups, self._view)
-        return _EveryImage(batches, groups, self._source.bad, self._device)
+        return EveryImage(batches, groups, self._source.bad, self._device)
 
     def _groups(self) -> list[NDArray[np.int64]]:
         """The images of each batch."""
@@ -172,109 +171,3 @@ class EvalLoader:
             for part in parts
             for start in range(0, len(part), self._batch_size)
         ]
-
-
-class BatchIterator:
-    """The batches of one epoch; leaving the `with` block early ends the loading thread.
-
-        with loader.batches(epoch) as batches:
-            for batch in batches: ...
-
-    A loader has one epoch under way at a time: beginning another one closes this one.
-
-    Args:
-        batches: images and labels.
-        sample_ids: int64 [b] for each of them.
-        bad: damaged images that have been met, by their place: it grows.
-        device: where batches are put.
-
-    Raises:
-        IntegrityError: a batch could not be read, or was not there in time.
-    """
-
-    def __init__(
-        self,
-        batches: Batches,
-        sample_ids: Sequence[NDArray[np.int64]],
-        bad: Mapping[int, str],
-        device: torch.device,
-    ) -> None:
-        self._batches, self._bad = batches, bad
-        self._sample_ids = iter(sample_ids)
-        self._num_batches = len(sample_ids)
-        self._to_device = _HostToDevice(device)
-
-    def __len__(self) -> int:
-        return self._num_batches
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self
-
-    def __next__(self) -> Batch:
-        images, labels = self._to_device(*next(self._batches))
-        sample_ids = next(self._sample_ids)
-        assert len(labels) == len(sample_ids)
-        bad: tuple[BadSample, ...] = ()
-        if self._bad:
-            places = [place for place in sample_ids.tolist() if place in self._bad]
-            bad = tuple(BadSample(place, self._bad[place]) for place in places)
-        return Batch(images.permute(0, 3, 1, 2), labels, sample_ids, bad)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the loading thread; there are no more batches."""
-        self._batches.close()
-
-
-class _EveryImage(BatchIterator):
-    """Batches of an evaluation: no figure is taken of less than all images.
-
-    Raises:
-        IntegrityError: an image is damaged.
-    """
-
-    def __next__(self) -> Batch:
-        batch = super().__next__()
-        for bad in batch.bad:
-            raise IntegrityError(
-                f"image {bad.place:,} of the split that is measured is damaged ({bad.why})",
-                mend="run `resnet-cluster data verify` on the data set",
-            )
-        return batch
-
-
-class _HostToDevice:
-    """Copies batches out of the loader's recycled buffers.
-
-    On CUDA the buffers are pinned, so the copy runs on a stream of its own beside the kernels;
-    only the buffer's reuse has to wait for it, not the computation.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._copies: torch.cuda.Stream | None = None
-        if device.type == "cuda":
-            self._copies = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-
-    def __call__(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        if self._copies is None:
-            # numpy's copy, as torch would wake its threads for a batch: up to ten times slower.
-            return tuple(torch.from_numpy(tensor.numpy().copy()) for tensor in tensors)
-        with torch.cuda.stream(self._copies):
-            copies = tuple(tensor.to(self._device, non_blocking=True) for tensor in tensors)
-        compute = torch.cuda.current_stream(self._device)
-        compute.wait_stream(self._copies)
-        for copy in copies:
-            copy.record_stream(compute)
-        self._copies.synchronize()
-        return copies

@@ -139,6 +139,9 @@ class DataSpec(Spec):
     """How training images are cropped and resized; none takes raw squares as they are."""
     view: ViewSpec | None = None
     """What is seen of an image that is measured; none takes raw squares as they are."""
+    shuffle_pages: Annotated[int, Field(ge=0, le=10**9)] = 0
+    """For data larger than memory: pages of the training split's file (8 MiB each for photographs)
+    that are shuffled together, and read once an epoch. 0 shuffles all images."""
     augment: AugmentSpec
     """Augmentation of the training images; evaluation sees the image as it is."""
     normalize: Literal["pixel_mean", "channel_mean", "channel_mean_std"] = "pixel_mean"

@@ -102,6 +102,14 @@ class Context(Protocol):
         """Number of processes that train together."""
 
     @property
+    def local_rank(self) -> int:
+        """This process among the `local_world_size` of its machine."""
+
+    @property
+    def local_world_size(self) -> int:
+        """Number of processes on this machine."""
+
+    @property
     def device(self) -> torch.device:
         """Where this process computes."""
 

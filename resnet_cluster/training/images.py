@@ -41,8 +41,8 @@ class Pixels:
     """uint8 images to what the network sees."""
 
     normalize: Normalize
-    color: ColorShift | None
-    augment: PadCropFlip | None
+    color: ColorShift | None = None
+    augment: PadCropFlip | None = None
     """None where the loader's view has cropped and mirrored already."""
 
     def augmented(self, batch: Batch, epoch: int) -> Tensor:
@@ -134,6 +134,9 @@ def _train_loader(
         seed=job.seed,
         device=context.device,
         views=training_views(job, steps),
+        shuffle_pages=job.data.shuffle_pages,
+        local_rank=context.local_rank,
+        local_world_size=context.local_world_size,
     )
 
 

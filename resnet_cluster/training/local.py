@@ -22,6 +22,8 @@ class LocalContext:
     run_dir: Path
     world_rank: int = 0
     world_size: int = 1
+    local_rank: int = 0
+    local_world_size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     checkpoint_every_steps: int = 0
     loader_threads: int = 1

@@ -93,11 +93,25 @@ def test_options_that_cannot_be_meant(
     assert not list((home / "data").glob("*photos*"))
 
 
-def test_a_run_on_images_of_many_sizes_is_refused(folder: Path, call: Call, tmp_path: Path) -> None:
+def test_a_run_on_images_of_many_sizes_needs_to_know_how_they_are_cut(
+    folder: Path, call: Call, tmp_path: Path
+) -> None:
     assert call("data", "prepare", folder, "--as", "photos", "--mode", "jpg").code == 0
     job = tmp_path / "job.yaml"
     job.write_text(json.dumps(tiny_job()))
-    assert_refused(call("submit", job, "--data", "photos"), 3, "photos", "--size")
+    small = ("--set", "train.global_batch_size=8", "--set", "train.bn_group=4")
+    refused = call("submit", job, "--data", "photos", *small)
+    assert_refused(refused, 2, f"{job}:", "data.crop", "--size")
+    cut = [
+        "data.crop={kind: random_resized, size: 16}",
+        "data.view={resize: 18, size: 16}",
+        "data.augment.pad=0",
+        "data.normalize=channel_mean",
+    ]
+    argv = [argument for override in cut for argument in ("--set", override)]
+    planned = call("submit", job, "--data", "photos", *small, *argv, "--dry-run", "-o", "json")
+    assert planned.code == 0
+    assert (planned.json()["train_sizes"], planned.json()["image_size"]) == ([16], 16)
 
 
 def test_verify_names_what_is_wrong(folder: Path, call: Call, home: Path) -> None:

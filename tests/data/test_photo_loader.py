@@ -31,6 +31,7 @@ from resnet_cluster.data import (
 )
 from resnet_cluster.data.beton import read_index
 from resnet_cluster.data.encoding import Encoding
+from resnet_cluster.data.page_order import page_order
 from resnet_cluster.data.views import TenCrop, WholeImage
 from resnet_cluster.errors import IntegrityError
 
@@ -95,6 +96,7 @@ def _train(
     world_size: int = 1,
     threads: int = 1,
     batch: int = BATCH,
+    shuffle_pages: int = 0,
 ) -> TrainLoader:
     return TrainLoader(
         open_images(manifest, "train", num_threads=threads),
@@ -106,6 +108,7 @@ def _train(
         seed=SEED,
         device="cpu",
         views=views,
+        shuffle_pages=shuffle_pages,
     )
 
 
@@ -171,6 +174,31 @@ def test_an_epoch_that_was_cut_off_goes_on_where_it_was(photos: Manifest) -> Non
     whole, rest = _epoch(loader, 3), _epoch(loader, 3, first_step=5)
     assert len(rest) == 480 - 5 * BATCH
     assert all(torch.equal(whole[place], image) for place, image in rest.items())
+
+
+def test_a_few_pages_at_a_time_every_world_size_trains_on_the_same_places(
+    photos: Manifest,
+) -> None:
+    settings: dict[str, Any] = {"batch": 120, "shuffle_pages": 2}
+    index = read_index(photos.beton("train"))
+    expected = page_order(np.arange(500), index.pages, window_pages=2, seed=SEED, epoch=1)
+    assert len(expected.pages) > 2
+    steps = expected.places[:480].reshape(4, 120)
+    for world_size in (1, 2, 3):
+        loaders = [_train(photos, _random, r, world_size, **settings) for r in range(world_size)]
+        trained = [list(loader.batches(1)) for loader in loaders]
+        for step in range(4):
+            ids = [
+                place
+                for loader, batches in zip(loaders, trained, strict=True)
+                for batch in batches[step * len(loader.micro_batches) :][
+                    : len(loader.micro_batches)
+                ]
+                for place in batch.sample_ids.tolist()
+            ]
+            assert ids == steps[step].tolist()
+    rest = _epoch(_train(photos, _random, **settings), 1, first_step=2)
+    assert list(rest) == expected.places[240:480].tolist()
 
 
 def test_the_size_may_change_between_epochs(photos: Manifest) -> None:

@@ -22,11 +22,10 @@ from torchvision import transforms
 from resnet_cluster.data import pixels
 from resnet_cluster.data.beton import JPEG_MODE, read_index
 from resnet_cluster.data.pixels import BadCrop, Cutter, best_engine
+from resnet_cluster.data.random_views import RandomResizedCrop, ShorterSideJitter
 from resnet_cluster.data.views import (
     CentreCrop,
     Crops,
-    RandomResizedCrop,
-    ShorterSideJitter,
     TenCrop,
     View,
     WholeImage,

@@ -15,11 +15,10 @@ from scipy.stats import chisquare, ks_2samp
 from torchvision.transforms import RandomResizedCrop as TorchvisionCrop
 from torchvision.transforms import functional
 
+from resnet_cluster.data.random_views import RandomResizedCrop, ShorterSideJitter
 from resnet_cluster.data.views import (
     CentreCrop,
     Crops,
-    RandomResizedCrop,
-    ShorterSideJitter,
     TenCrop,
     View,
     WholeImage,

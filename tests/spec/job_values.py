@@ -174,6 +174,7 @@ def job_values(draw: st.DrawFn) -> dict[str, Any]:
             "name": draw(PATH),
             "holdout": holdout,
             "crop": crop,
+            "shuffle_pages": draw(st.sampled_from([0, 1, 10**9])),
             "view": draw(st.sampled_from([None, {"size": view[0], "resize": view[1]}])),
             "augment": {
                 "pad": 0 if crop else draw(st.integers(0, 32)),
