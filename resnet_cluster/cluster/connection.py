@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -18,6 +17,7 @@ from ray._private.authentication.authentication_token_setup import (
 )
 from ray._private.gcs_utils import create_gcs_channel
 
+from resnet_cluster.cluster.capacity import Cluster
 from resnet_cluster.errors import ClusterUnreachableError, UsageError
 
 PROBE_DEADLINE_S = 5.0
@@ -28,24 +28,6 @@ _SETTINGS = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # a worker without a GPU hides none; Ray warns else
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cluster:
-    """A cluster that this process is connected to."""
-
-    address: str | None
-    """None for an embedded one."""
-    num_cpus: int
-    num_gpus: int
-    num_nodes: int
-    dashboard: str | None = None
-    """URL of the dashboard, which takes jobs; None where there is none."""
-
-    @property
-    def place(self) -> str:
-        """What to call it in a message."""
-        return f"the cluster at {self.address}" if self.address else "this machine"
 
 
 def chosen_address(address: str | None) -> str | None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from ray.job_submission import JobSubmissionClient
 
-from resnet_cluster.cluster.connection import Cluster, chosen_address, connected
+from resnet_cluster.cluster.capacity import Cluster
+from resnet_cluster.cluster.connection import chosen_address, connected
 from resnet_cluster.cluster.noise import NOISE_NAME, noise_in
 from resnet_cluster.cluster.preflight import check_resources, check_space
 from resnet_cluster.cluster.run_folder import RunFolder
@@ -50,7 +51,7 @@ def detach(planned: PlannedJob, runs_root: Path, address: str, claim: Claim) -> 
     """
     check_space(runs_root, planned.plan.storage_bytes)
     with noise_in(runs_root / NOISE_NAME), connected(address) as cluster:
-        check_resources(planned.job, cluster)
+        check_resources(planned.job, cluster, planned.source)
         found = claim()
         order = {
             "job": planned.job.model_dump(mode="json"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ray.train import WorkerGroupError
 
-from resnet_cluster.cluster.connection import Cluster
+from resnet_cluster.cluster.capacity import Cluster, cpus_per_worker
 from resnet_cluster.cluster.progress import start_board
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.signals import StopRequest
@@ -119,6 +119,7 @@ class Driver:
             attempt=self.number,
             job=self.job.model_dump(mode="json"),
             dataset_folder=self.dataset_folder,
+            num_cpus=cpus_per_worker(self.job, self.cluster),
             board=self._board,
         )
         trainer = build_trainer(self.job, task, self.cluster)

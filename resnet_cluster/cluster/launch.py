@@ -8,9 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from resnet_cluster.cluster.capacity import own_machine
 from resnet_cluster.cluster.connection import chosen_address, connected
+from resnet_cluster.cluster.host_memory import available_bytes
 from resnet_cluster.cluster.noise import NOISE_NAME, noise_in
-from resnet_cluster.cluster.preflight import check_own_machine, check_resources, check_space
+from resnet_cluster.cluster.preflight import (
+    check_memory,
+    check_resources,
+    check_space,
+)
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.signals import StopRequest, signals_to
 from resnet_cluster.cluster.submission import Claim, FoundRun, PlannedJob
@@ -53,14 +59,15 @@ def launch(planned: PlannedJob, runs_root: Path, how: Launch) -> Launched:
     address = chosen_address(how.address)
     check_space(runs_root, planned.plan.storage_bytes)
     if address is None:
-        check_own_machine(planned.job)
+        check_resources(planned.job, own_machine(), planned.source)
+        check_memory(planned.job, planned.plan, available_bytes())
     stop = StopRequest()
     with contextlib.ExitStack() as stack:
         real_out, real_err = stack.enter_context(noise_in(runs_root / NOISE_NAME))
         stack.enter_context(signals_to(stop, at_most=1))
         cluster = stack.enter_context(connected(address))
         stack.enter_context(signals_to(stop))  # Ray has set its own meanwhile
-        check_resources(planned.job, cluster)
+        check_resources(planned.job, cluster, planned.source)
         from resnet_cluster.cluster.driver import Driver  # Ray Train: seconds to import
 
         stop.heed()

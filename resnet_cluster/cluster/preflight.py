@@ -2,52 +2,72 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
-import torch
-
-from resnet_cluster.cluster.connection import Cluster
+from resnet_cluster.cluster.capacity import Cluster, cpus_per_worker, takes_gpu
 from resnet_cluster.errors import PreflightError
-from resnet_cluster.spec import JobSpec
+from resnet_cluster.planning import Plan
+from resnet_cluster.spec import JobSource, JobSpec
 
 
-def check_resources(job: JobSpec, cluster: Cluster) -> None:
+def check_resources(job: JobSpec, cluster: Cluster, source: JobSource | None = None) -> None:
     """Refuse a job that the cluster can never hold: Ray would wait for its resources for ever.
+
+    Args:
+        job: the job.
+        cluster: what there is.
+        source: where the job's values were said, so that a refusal names the place.
 
     Raises:
         PreflightError: the mend names the number of workers that fit.
     """
-    workers = job.resources.workers
-    fitting = cluster.num_cpus // job.resources.cpus_per_worker
-    needs, have = f"{workers * job.resources.cpus_per_worker} CPU cores", cluster.num_cpus
+    workers, cpus = job.resources.workers, cpus_per_worker(job, cluster)
+    fitting = cluster.num_cpus // cpus
+    needs, have = f"{workers * cpus} CPU cores", cluster.num_cpus
     otherwise = "lower resources.cpus_per_worker"
-    if takes_gpu(job, cluster) and cluster.num_gpus < fitting:
+    if takes_gpu(job, cluster) and cluster.num_gpus <= fitting:
         fitting = have = cluster.num_gpus
         needs, otherwise = f"{workers} GPUs", "add `--set resources.gpu=no`"
     if workers > fitting:
         fewer = f"add `--workers {fitting}`" if fitting > 0 else otherwise
+        place = source.where(("resources", "workers")) if source else ""
         raise PreflightError(
-            f"{workers} workers need {needs}, and {cluster.place} has {have}",
+            f"{place}: " * bool(place)
+            + f"{workers} workers need {needs}, and {cluster.place} has {have}",
             mend=f"{fewer}, or name a larger cluster with --address",
         )
 
 
-def takes_gpu(job: JobSpec, cluster: Cluster) -> bool:
-    """Whether each worker takes a GPU."""
-    return job.resources.gpu == "yes" or (job.resources.gpu == "auto" and cluster.num_gpus > 0)
+def check_memory(job: JobSpec, plan: Plan, available_bytes: int) -> None:
+    """Refuse a job whose images the memory of one machine cannot hold.
 
-
-def check_own_machine(job: JobSpec) -> None:
-    """The same for an embedded cluster, before the seconds that it takes to start.
+    Args:
+        job: the job.
+        plan: its plan.
+        available_bytes: of memory, on the machine that all workers will share.
 
     Raises:
-        PreflightError: the mend names the number of workers that fit.
+        PreflightError: the mend names what to lower.
     """
-    cores = len(os.sched_getaffinity(0))
-    gpus = torch.cuda.device_count()
-    check_resources(job, Cluster(address=None, num_cpus=cores, num_gpus=gpus, num_nodes=1))
+    buffers = job.resources.workers * plan.loader_bytes
+    if buffers + plan.window_bytes <= available_bytes:
+        return
+    needs = f"{_gib(buffers)} of buffers for its images"
+    mend = "lower train.bn_group or --workers"
+    if plan.window_bytes:
+        needs += f" and {_gib(plan.window_bytes)} for the pages that are shuffled together"
+        share = (available_bytes - buffers) / plan.window_bytes
+        fitting = int(job.data.shuffle_pages * share)
+        if fitting > 0:
+            mend = f"set data.shuffle_pages to {fitting} or less"
+    raise PreflightError(
+        f"the run needs {needs}, and {_gib(available_bytes)} of memory are available", mend=mend
+    )
+
+
+def _gib(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:.2f} GiB"
 
 
 def check_space(folder: Path, storage_bytes: int) -> None:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
+from resnet_cluster.cluster.capacity import cpus_per_worker, own_machine
 from resnet_cluster.data import Manifest, check_dataset, load_manifest
-from resnet_cluster.errors import UsageError
+from resnet_cluster.errors import PreflightError, UsageError
 from resnet_cluster.planning import DataFacts, Plan, plan
 from resnet_cluster.results import (
     DatasetFacts,
@@ -25,7 +24,7 @@ from resnet_cluster.results import (
     note_lost_owner,
 )
 from resnet_cluster.results.provenance import command_line, git_commit, versions
-from resnet_cluster.spec import JobSpec, LoadedJob
+from resnet_cluster.spec import JobSource, JobSpec, LoadedJob
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +32,8 @@ class PlannedJob:
     """A job whose data is there and whose plan holds."""
 
     job: JobSpec
+    source: JobSource
+    """Where the job's values were said."""
     manifest: Manifest
     plan: Plan
 
@@ -58,11 +59,22 @@ def plan_job(loaded: LoadedJob) -> PlannedJob:
         JobError: the job does not fit the data.
     """
     job, source = loaded
-    manifest = load_manifest(job.data.name)
+    try:
+        manifest = load_manifest(job.data.name)
+    except PreflightError as error:
+        place = source.where(("data", "name"))
+        message = f"{place}: {error.message}" if place else error.message
+        raise PreflightError(message, mend=error.mend) from None
     check_dataset(manifest.folder)
-    has_gpu = torch.cuda.is_available()
-    planned = plan(job, DataFacts.of(manifest), source=source, has_gpu=has_gpu)
-    return PlannedJob(job=job, manifest=manifest, plan=planned)
+    machine = own_machine()
+    planned = plan(
+        job,
+        DataFacts.of(manifest),
+        source=source,
+        has_gpu=machine.num_gpus > 0,
+        cpus_per_worker=cpus_per_worker(job, machine),
+    )
+    return PlannedJob(job=job, source=source, manifest=manifest, plan=planned)
 
 
 def find_or_create(

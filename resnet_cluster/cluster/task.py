@@ -22,4 +22,6 @@ class WorkerTask:
     job: dict[str, Any]
     """The resolved job, as JSON."""
     dataset_folder: Path
+    num_cpus: int
+    """CPU cores of each worker."""
     board: ProgressBoard

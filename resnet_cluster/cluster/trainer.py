@@ -12,8 +12,7 @@ from ray.train.v2._internal.callbacks.datasets import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-from resnet_cluster.cluster.connection import Cluster
-from resnet_cluster.cluster.preflight import takes_gpu
+from resnet_cluster.cluster.capacity import Cluster, cpus_per_worker, takes_gpu
 from resnet_cluster.cluster.process_group import ProcessGroupConfig
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.task import WorkerTask
@@ -35,7 +34,7 @@ def build_trainer(job: JobSpec, task: WorkerTask, cluster: Cluster) -> DataParal
         scaling_config=ScalingConfig(
             num_workers=job.resources.workers,
             use_gpu=use_gpu,
-            resources_per_worker=_resources(job, use_gpu),
+            resources_per_worker=_resources(job, cluster, use_gpu),
         ),
         run_config=RunConfig(
             # A name of its own for each attempt: Ray would otherwise restore what it remembers.
@@ -56,8 +55,8 @@ def start_coordinator() -> None:
     get_or_create_autoscaling_coordinator()  # type: ignore[no-untyped-call]
 
 
-def _resources(job: JobSpec, use_gpu: bool) -> dict[str, float]:
-    resources = {"CPU": float(job.resources.cpus_per_worker)}
+def _resources(job: JobSpec, cluster: Cluster, use_gpu: bool) -> dict[str, float]:
+    resources = {"CPU": float(cpus_per_worker(job, cluster))}
     return resources | {"GPU": 1.0} if use_gpu else resources
 
 

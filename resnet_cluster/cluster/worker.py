@@ -44,7 +44,7 @@ def train_worker(config: dict[str, WorkerTask]) -> None:
     rank = ray.train.get_context().get_world_rank()
     with _output_in(folder.worker_log(task.attempt, rank)):
         job = load_resolved(task.job)
-        torch.set_num_threads(job.resources.cpus_per_worker)
+        torch.set_num_threads(task.num_cpus)
         context = RayContext(task, folder, job.resources.checkpoint_every_steps)
         try:
             outcome = training.run(job, load_manifest(str(task.dataset_folder)), context)
@@ -76,7 +76,7 @@ class RayContext:
             torch.cuda.set_device(self.device)  # gathering objects over NCCL takes the current one
         self.run_dir = task.run_dir
         self.checkpoint_every_steps = checkpoint_every_steps
-        self.loader_threads = torch.get_num_threads()
+        self.loader_threads = task.num_cpus
         self._attempt = task.attempt
         self._board = task.board
         self._folder = folder

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from resnet_cluster.data.chunks import ChunkEncoder
 from resnet_cluster.data.conversion_plan import Splits, choose_splits, estimate, form_of
-from resnet_cluster.data.encoding import Form, Squares
+from resnet_cluster.data.encoding import Encoding, Form, Squares
 from resnet_cluster.data.kept import Kept
 from resnet_cluster.data.manifest import MEAN_NAME, Manifest, checksums_path, write_manifest
 from resnet_cluster.data.manifest_fields import (
@@ -65,9 +65,9 @@ def convert(request: ConversionRequest, tell: Callable[[PreparationPlan | Progre
         name=request.name,
         source=SourceRecord(kind=source.kind, description=source.description, sha256=source.sha256),
         encoding=source.encoding or "+".join(sorted(kept.formats)),
-        mode=request.encoding.mode if request.encoding else "raw",
+        mode=form.mode if isinstance(form, Encoding) else "raw",
         image_size=form.side if isinstance(form, Squares) else None,
-        storage=kept.storage(request.encoding) if request.encoding else None,
+        storage=kept.storage(form) if isinstance(form, Encoding) else None,
         requested_size=request.size,
         classes=source.classes,
         class_names=source.class_names,

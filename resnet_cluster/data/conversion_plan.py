@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from resnet_cluster.data.chunks import count_threads
 from resnet_cluster.data.decode import opened_image, square_pixels
-from resnet_cluster.data.encoding import Form, Squares
+from resnet_cluster.data.encoding import Encoding, Form, Squares
+from resnet_cluster.data.imagenet_labels import is_imagenet
 from resnet_cluster.data.manifest_fields import SPLIT_NAMES, SplitName
 from resnet_cluster.data.request import ConversionRequest, PreparationPlan
 from resnet_cluster.data.sources import Example, Source
@@ -23,6 +24,8 @@ from resnet_cluster.errors import IntegrityError, UsageError
 
 TEST_SHARE = 5
 """One image in five is held out of a source that has no test split."""
+AS_IT_COMES = Encoding(mode="jpg")
+"""The form of ImageNet's photographs where none is asked for: the bytes of the originals."""
 NUM_TRIED = 32
 """Images that are encoded to estimate the time and the disk that all will take."""
 
@@ -78,6 +81,8 @@ def form_of(source: Source, splits: Splits, request: ConversionRequest) -> Form:
         return request.encoding
     if request.size is not None:
         return Squares(size=request.size, side=request.size)
+    if is_imagenet(source.classes):
+        return AS_IT_COMES
     fault: IntegrityError | None = None
     for example in splits.examples["train"]:
         try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 VAL_TABLE = "LOC_val_solution.csv"
 CLASS_TABLE = "LOC_synset_mapping.txt"
 MAX_TABLE_BYTES = 64 << 20
+_SYNSET = re.compile(r"n[0-9]{8}")
 _META, _TRUTH = "meta.mat", "ILSVRC2012_validation_ground_truth.txt"
 
 
@@ -32,6 +34,11 @@ class Labels:
     source: str
     by_image: Mapping[str, str]
     names: Mapping[str, str]
+
+
+def is_imagenet(classes: Sequence[str]) -> bool:
+    """Whether classes go by WordNet's ids, as ImageNet's do."""
+    return all(_SYNSET.fullmatch(name) for name in classes)
 
 
 def devkit_labels(devkit: Path) -> Labels:

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnet_cluster.data.conversion_plan import AS_IT_COMES
 from resnet_cluster.data.encoding import MAX_SQUARE, Encoding
+from resnet_cluster.data.imagenet_labels import is_imagenet
 from resnet_cluster.data.manifest import (
     KNOWN_SOURCES,
     MANIFEST_NAME,
@@ -68,7 +70,8 @@ def prepare(
             By default it is the name under the data folder.
         image_size: images are resized to it by their shorter side, and cropped at the centre;
             images that are square and of one size need none.
-        encoding: the form of images of many sizes; None makes raw squares.
+        encoding: the form of images of many sizes; None makes raw squares, or of ImageNet's
+            photographs JPEG with the bytes of the originals.
         seed: of the test split held out of a source that has none.
         limit: images of each split at most, evenly over its classes; for a trial.
         on_bad: what an image that cannot be kept does: `fail` ends the preparation, `skip` leaves
@@ -163,7 +166,7 @@ def _check_same(
         for what, same in (
             ("source", is_same_source(request.source, found.source, tick)),
             ("--size", found.requested_size == request.size),
-            ("form of the images", _encoding_of(found) == request.encoding),
+            ("form of the images", _encoding_of(found) == _encoding_for(found, request)),
             ("--limit", found.limit == request.limit),
             ("--seed", found.test_split == "source" or found.seed == request.seed),
         )
@@ -175,6 +178,13 @@ def _check_same(
             f"with another {' and '.join(differing)}",
             mend=f"choose another name with --as, or remove {found.folder}",
         )
+
+
+def _encoding_for(found: Manifest, request: ConversionRequest) -> Encoding | None:
+    """The form that the request would give a source with those classes."""
+    if request.encoding is None and request.size is None and is_imagenet(found.classes):
+        return AS_IT_COMES
+    return request.encoding
 
 
 def _encoding_of(manifest: Manifest) -> Encoding | None:

@@ -28,6 +28,11 @@ class DataFacts:
     has_covariance: bool = True
     """Whether the covariance of its colours is known."""
 
+    train_bytes: int = 0
+    """Size of the training split's file."""
+    page_bytes: int = 1
+    """Of a page of it."""
+
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
         """The facts that a manifest states."""
@@ -41,4 +46,6 @@ class DataFacts:
             mean_size=None if is_squares else MEAN_SIDE,
             # Of raw squares it is computed when the run begins.
             has_covariance=is_squares or manifest.channel_covariance is not None,
+            train_bytes=manifest.train.num_bytes,
+            page_bytes=manifest.page_bytes,
         )

@@ -63,6 +63,9 @@ class Plan:
     """Room that the run's storage should have: its checkpoints and its final weights."""
     loader_bytes: int
     """Memory of one worker's buffers of training images, at most."""
+    window_bytes: int
+    """Page cache that a machine needs for the pages that are shuffled together, and for those that
+    are next; 0 where all images are shuffled, which reads at random whatever is not in memory."""
 
     @property
     def micro_batches(self) -> int:
@@ -81,6 +84,7 @@ def plan(
     *,
     source: JobSource | None = None,
     has_gpu: bool = False,
+    cpus_per_worker: int = 1,
 ) -> Plan:
     """The plan of a job on the data set that it names.
 
@@ -89,6 +93,7 @@ def plan(
         data: the data set's facts.
         source: where the job's values were said, so that a refusal names the place.
         has_gpu: whether the cluster has a GPU, for jobs that take one where there is one.
+        cpus_per_worker: CPU cores of each worker, for jobs that do not say how many.
 
     Raises:
         JobError: there is no such network, the data set is too small for the batch or the
@@ -124,10 +129,11 @@ def plan(
         num_epochs=lengths.num_epochs,
         milestones=lengths.milestones,
         warmup_steps=lengths.warmup_steps,
-        resources=_resources(job, has_gpu=has_gpu),
+        resources=_resources(job, has_gpu=has_gpu, cpus=cpus_per_worker),
         checkpoint_bytes=checkpoint_bytes,
         storage_bytes=KEPT_CHECKPOINTS * checkpoint_bytes + _FLOAT_BYTES * num_parameters,
         loader_bytes=LOADER_BATCHES * job.train.bn_group * 3 * max(sizes.training) ** 2,
+        window_bytes=min(2 * job.data.shuffle_pages * data.page_bytes, data.train_bytes),
     )
 
 
@@ -186,11 +192,11 @@ def _count_net(job: JobSpec, num_classes: int, image_size: int) -> tuple[int, in
     return facts.num_parameters, facts.flops
 
 
-def _resources(job: JobSpec, *, has_gpu: bool) -> Resources:
+def _resources(job: JobSpec, *, has_gpu: bool, cpus: int) -> Resources:
     wants_gpu = job.resources.gpu == "yes" or (job.resources.gpu == "auto" and has_gpu)
     return Resources(
         workers=job.resources.workers,
-        cpus_per_worker=job.resources.cpus_per_worker,
+        cpus_per_worker=job.resources.cpus_per_worker or cpus,
         gpus_per_worker=int(wants_gpu),
     )
 

@@ -38,7 +38,7 @@ def as_rows(plan: Plan, job: JobSpec) -> list[tuple[str, str]]:
         ("resources", _resources(plan)),
         ("checkpoint", f"about {_size(plan.checkpoint_bytes)}"),
         ("storage", f"about {_size(plan.storage_bytes)} of room"),
-        ("loader", f"{_size(plan.loader_bytes)} of buffers for each worker"),
+        ("loader", _loader(plan, job)),
         ("key", plan.key),
     ]
 
@@ -91,6 +91,16 @@ def _turns(plan: Plan) -> list[tuple[str, str]]:
         at = ", ".join(map(_count, plan.milestones))
         turns.append(("milestones", f"the rate drops at step {at}"))
     return turns
+
+
+def _loader(plan: Plan, job: JobSpec) -> str:
+    buffers = f"{_size(plan.loader_bytes)} of buffers for each worker"
+    if not plan.window_bytes:
+        return buffers
+    return (
+        f"{buffers}; {_count(job.data.shuffle_pages)} pages are shuffled together, for which each "
+        f"machine needs {_size(plan.window_bytes)} of page cache"
+    )
 
 
 def _resources(plan: Plan) -> str:

@@ -62,8 +62,9 @@ class ResourceSpec(Spec):
     """Training processes; on GPUs one for each GPU."""
     gpu: Literal["auto", "yes", "no"] = "auto"
     """Whether each worker takes a GPU; `auto` takes one where the cluster has one."""
-    cpus_per_worker: Annotated[int, Field(ge=1, le=1024)] = 1
-    """CPU cores of a worker: its loader and, without a GPU, its arithmetic."""
+    cpus_per_worker: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """CPU cores of a worker: its loader and, without a GPU, its arithmetic. By default a GPU's
+    share of the machine's, or one where there is no GPU."""
     checkpoint_every_steps: Annotated[int, Field(ge=0, le=10**9)] = 0
     """Steps between checkpoints within an epoch; 0 writes one at each epoch's end only."""
 

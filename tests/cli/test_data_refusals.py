@@ -42,6 +42,16 @@ def test_not_prepared(name: str, source: str, job: Path, call: Call, home: Path)
     assert_refused(call("data", "info", name), 3, f"data prepare {source} --as {name}")
 
 
+@pytest.mark.parametrize("name", ["imagenet_r50.yaml", "imagenet_r50_paper.yaml"])
+def test_imagenet_is_not_prepared(name: str, call: Call, home: Path) -> None:
+    job = Path(__file__).resolve().parents[2] / "jobs" / name
+    line = job.read_text().splitlines().index("  name: imagenet") + 1
+    refused = call("submit", job)
+    assert_refused(refused, 3, f"{job}:{line}: ", str(home / "data"), "147 GB of disk", "2 cores")
+    assert_refused(refused, 3, "resnet-cluster data prepare /data/imagenet --as imagenet")
+    assert not home.exists()
+
+
 @pytest.mark.parametrize("name", ["No Name", "digits\n", "[red]", ".."])
 def test_names_that_cannot_name_a_data_set(name: str, job: Path, call: Call, home: Path) -> None:
     refused = call("submit", job, "--data", name)

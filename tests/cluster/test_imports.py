@@ -12,7 +12,8 @@ from resnet_cluster.cluster.process_group import ProcessGroupConfig
 from resnet_cluster.cluster.progress import ProgressBoard
 from resnet_cluster.cluster.task import WorkerTask
 task = WorkerTask(
-    run_dir=Path("run"), attempt=1, job={}, dataset_folder=Path("data"), board=ProgressBoard(None)
+    run_dir=Path("run"), attempt=1, job={}, dataset_folder=Path("data"), num_cpus=1,
+    board=ProgressBoard(None),
 )
 pickle.loads(pickle.dumps([task, ProcessGroupConfig(timeout_s=1)]))
 print(sorted({"torch", "ffcv", "numba", "sqlalchemy"} & set(sys.modules)))

@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import psutil
 import pytest
 from factories import make_job
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_cluster.cluster.connection import Cluster
-from resnet_cluster.cluster.preflight import check_resources, check_space, takes_gpu
+from resnet_cluster.cluster.capacity import Cluster, cpus_per_worker, takes_gpu
+from resnet_cluster.cluster.host_memory import available_bytes
+from resnet_cluster.cluster.preflight import check_memory, check_resources, check_space
 from resnet_cluster.errors import PreflightError
-from resnet_cluster.spec import JobSpec
+from resnet_cluster.planning import DataFacts, Plan, plan
+from resnet_cluster.spec import JobSpec, load_job
+
+JOBS = Path(__file__).resolve().parents[2] / "jobs"
 
 
 def asking(workers: int, *, cpus_per_worker: int = 1, gpu: str = "auto") -> JobSpec:
@@ -85,3 +90,103 @@ def test_a_disk_without_room(tmp_path: Path) -> None:
         check_space(tmp_path / "runs", 10**18)
     assert str(tmp_path / "runs") in refused.value.message
     assert "RESNET_CLUSTER_RUNS" in refused.value.mend
+
+
+def test_a_refusal_names_the_line_that_asks(tmp_path: Path) -> None:
+    job, source = load_job(JOBS / "imagenet_r50.yaml")
+    with pytest.raises(PreflightError) as refused:
+        check_resources(job, offering(64, 4), source)
+    line = (JOBS / "imagenet_r50.yaml").read_text().splitlines().index("  workers: 8") + 1
+    assert refused.value.message.startswith(
+        f"{JOBS}/imagenet_r50.yaml:{line}: 8 workers need 8 GPU"
+    )
+    assert "--workers 4" in refused.value.mend
+
+
+@pytest.mark.parametrize(
+    ("job", "cluster", "cpus"),
+    [
+        (make_job(), offering(64, 8), 8),
+        (make_job(), offering(20, 3), 6),
+        (make_job(), offering(2, 8), 1),
+        (make_job(), offering(64), 1),
+        (make_job({"resources.gpu": "no"}), offering(64, 8), 1),
+        (make_job({"resources.cpus_per_worker": 3}), offering(64, 8), 3),
+    ],
+)
+def test_a_worker_has_its_gpus_share_of_the_cores(
+    job: JobSpec, cluster: Cluster, cpus: int
+) -> None:
+    assert cpus_per_worker(job, cluster) == cpus
+
+
+def photo_plan(**overrides: object) -> tuple[JobSpec, Plan]:
+    """On two workers with 2,048 images each in a group, and 1,000 pages of 8 MiB together."""
+    facts = DataFacts(
+        sha256="1" * 64,
+        num_classes=10,
+        image_size=None,
+        num_train_images=1_000_000,
+        num_test_images=50_000,
+        mean_size=224,
+        train_bytes=110 << 30,
+        page_bytes=8 << 20,
+    )
+    changes = {"data.shuffle_pages": 1000, "resources.workers": 2} | overrides
+    loaded = load_job(
+        JOBS / "imagenet_r50_paper.yaml",
+        overrides=[f"{key}={value}" for key, value in changes.items()],
+    )
+    return loaded.spec, plan(loaded.spec, facts, source=loaded.source)
+
+
+def test_what_memory_cannot_hold_is_refused_with_what_it_can() -> None:
+    job, planned = photo_plan()
+    buffers = 2 * 5 * 32 * 3 * 224 * 224
+    window = 2 * 1000 * (8 << 20)
+    check_memory(job, planned, buffers + window)
+    with pytest.raises(PreflightError) as refused:
+        check_memory(job, planned, buffers + window // 2)
+    assert "15.62 GiB for the pages" in refused.value.message
+    assert "data.shuffle_pages to 500" in refused.value.mend
+    check_memory(*photo_plan(**{"data.shuffle_pages": 500}), buffers + window // 2)
+    with pytest.raises(PreflightError) as refused:
+        check_memory(job, planned, buffers // 2)
+    assert "train.bn_group" in refused.value.mend
+
+
+def test_a_window_is_no_larger_than_the_file() -> None:
+    assert photo_plan(**{"data.shuffle_pages": 10**6})[1].window_bytes == 110 << 30
+    assert photo_plan(**{"data.shuffle_pages": 0})[1].window_bytes == 0
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("files", "cgroup", "expected"),
+    [
+        ({}, "", 16 * GIB),
+        ({"memory.max": f"{GIB}"}, "0::/", GIB),
+        ({"memory.max": "max"}, "0::/", 16 * GIB),
+        ({"memory.max": "max", "a/b/memory.max": f"{2 * GIB}"}, "0::/a/b", 2 * GIB),
+        ({"memory/memory.limit_in_bytes": f"{3 * GIB}"}, "4:memory:/", 3 * GIB),
+        ({"memory/x/memory.limit_in_bytes": f"{GIB}"}, "4:cpu,memory:/x", GIB),
+        ({"memory/x/memory.limit_in_bytes": f"{2**63 - 4096}"}, "4:memory:/x", 16 * GIB),
+    ],
+)
+def test_the_memory_that_is_there(
+    tmp_path: Path, files: dict[str, str], cgroup: str, expected: int
+) -> None:
+    proc, groups = tmp_path / "proc", tmp_path / "groups"
+    (proc / "self").mkdir(parents=True)
+    (proc / "meminfo").write_text("MemTotal: 99 kB\nMemAvailable:   16777216 kB\n")
+    (proc / "self/cgroup").write_text(f"1:cpu:/x\n{cgroup}\n" if cgroup else "")
+    for name, content in files.items():
+        (groups / name).parent.mkdir(parents=True, exist_ok=True)
+        (groups / name).write_text(content)
+    assert available_bytes(proc, groups) == expected
+
+
+def test_this_machines_memory() -> None:
+    assert 1 << 26 < available_bytes() <= psutil.virtual_memory().total

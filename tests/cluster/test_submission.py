@@ -10,7 +10,7 @@ import pytest
 from prepared import prepare_few_digits
 from tiny_runs import tiny_job
 
-from resnet_cluster.cluster.connection import Cluster
+from resnet_cluster.cluster.capacity import Cluster
 from resnet_cluster.cluster.driver import Driver, StopRequest
 from resnet_cluster.cluster.submission import (
     FoundRun,

@@ -21,6 +21,10 @@ from resnet_cluster.data.beton import read_squares
 from resnet_cluster.data.imagenet import TRAIN_TAR, VAL_TAR
 from resnet_cluster.data.imagenet_labels import DEVKIT
 from resnet_cluster.errors import IntegrityError, UsageError
+from resnet_cluster.planning import DataFacts, plan
+from resnet_cluster.spec import load_job
+
+JOBS = Path(__file__).resolve().parents[2] / "jobs"
 
 # The numbers of the development kit are in another order than the sorted ids.
 SYNSETS = {
@@ -210,6 +214,27 @@ def test_real_photographs_end_to_end(shared_data: Path, tmp_path: Path, home: Pa
     (archives / VAL_TAR).write_bytes(b"")
     with pytest.raises(UsageError, match="source"):
         prepare(str(archives), name="imagenet", image_size=32)
+
+
+def test_two_commands_from_the_archives_to_a_run(
+    shared_data: Path, tmp_path: Path, home: Path
+) -> None:
+    """Where no form is asked for, ImageNet's photographs keep their bytes."""
+    images = photographs(shared_data, NUM_EACH * len(SYNSETS) + len(TRUTH))
+    archives = write_archives(tmp_path / "imagenet", images)
+    prepared = prepare(str(archives), name="imagenet")
+    manifest = prepared.manifest
+    assert (manifest.mode, manifest.image_size) == ("jpg", None)
+    assert manifest.storage is not None
+    assert manifest.storage.num_kept == len(images)
+    assert not prepare(str(archives), name="imagenet").is_new
+    with pytest.raises(UsageError, match="form of the images"):
+        prepare(str(archives), name="imagenet", image_size=32)
+    for job in ("imagenet_r50", "imagenet_r50_paper"):
+        small = ["train.global_batch_size=4", "train.bn_group=2", "data.holdout=0"]
+        small += ["train.schedule={kind: constant}", "resources={workers: 2}"]
+        loaded = load_job(JOBS / f"{job}.yaml", overrides=small)
+        assert plan(loaded.spec, DataFacts.of(manifest), source=loaded.source).num_classes == 3
 
 
 def _square(content: bytes) -> bytes:

@@ -109,4 +109,6 @@ def test_facts_of_a_manifest() -> None:
         image_size=24,
         num_train_images=1_437,
         num_test_images=360,
+        train_bytes=1,
+        page_bytes=1 << 21,
     )

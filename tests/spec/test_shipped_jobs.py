@@ -8,13 +8,39 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from job_values import SHIPPED
 
-from resnet_cluster.spec import copy_jobs, load_job, shipped_jobs
+from resnet_cluster.planning import DataFacts, plan
+from resnet_cluster.spec import (
+    PlateauSchedule,
+    RandomResizedSpec,
+    ShorterSideJitterSpec,
+    copy_jobs,
+    crop_side,
+    load_job,
+    schedule_in_steps,
+    shipped_jobs,
+)
+from resnet_cluster.training.rate import LearningRate
 
 ROOT = SHIPPED.parent
-NAMES = ["cifar10_r110.yaml", "cifar10_r20.yaml", "digits_r20.yaml"]
+IMAGENET = DataFacts(
+    sha256="1" * 64,
+    num_classes=1000,
+    image_size=None,
+    num_train_images=1_281_167,
+    num_test_images=50_000,
+    mean_size=224,
+)
+NAMES = [
+    "cifar10_r110.yaml",
+    "cifar10_r20.yaml",
+    "digits_r20.yaml",
+    "imagenet_r50.yaml",
+    "imagenet_r50_paper.yaml",
+]
 
 
 def test_they_are_the_source_trees() -> None:
@@ -63,12 +89,63 @@ def test_110_layers_warm_up_until_the_error_falls() -> None:
     assert load_job(SHIPPED / "cifar10_r20.yaml").spec.train.warmup is None
 
 
+def test_the_modern_job_is_ffcv_imagenets_recipe() -> None:
+    """Its rn50_16_epochs.yaml and train_imagenet.py: batches of 512 on each of 8 GPUs."""
+    job = load_job(SHIPPED / "imagenet_r50.yaml").spec
+    train, crop = job.train, job.data.crop
+    assert (train.global_batch_size, train.bn_group, job.resources.workers) == (8 * 512, 512, 8)
+    assert (train.epochs, train.lr, train.momentum, train.weight_decay) == (16, 1.7, 0.9, 1e-4)
+    assert (train.label_smoothing, train.decay_bn_and_bias) == (0.1, False)
+    steps = 1_281_167 // train.global_batch_size
+    rate = LearningRate(train, schedule_in_steps(train, steps))
+    for epoch in (0, 0.5, 1, 2, 5, 11.5, 15.99):
+        published = np.interp(epoch, [0, 2, 16], [1e-4 * 1.7, 1.7, 0])
+        assert rate.at(round(epoch * steps)) == pytest.approx(published, abs=0.003)
+    assert isinstance(crop, RandomResizedSpec)
+    assert (crop.scale, crop.ratio) == ((0.08, 1.0), (0.75, 4 / 3))
+    assert [crop_side(crop, train, epoch, steps) for epoch in range(16)] == [160] * 12 + [192] * 4
+    assert job.data.view
+    assert job.data.view.resize == int(256 * 256 / 224)
+
+
+def test_the_imagenet_job_is_the_papers_recipe() -> None:
+    """Section 3.4."""
+    job = load_job(SHIPPED / "imagenet_r50_paper.yaml").spec
+    train, crop = job.train, job.data.crop
+    assert (train.global_batch_size, train.iterations, train.lr) == (256, 600_000, 0.1)
+    assert (train.momentum, train.weight_decay, train.decay_bn_and_bias) == (0.9, 1e-4, True)
+    assert (train.label_smoothing, train.ema, train.warmup) == (0, None, None)
+    assert isinstance(train.schedule, PlateauSchedule)
+    assert train.schedule.gamma == 0.1
+    assert isinstance(crop, ShorterSideJitterSpec)
+    assert (crop.size, crop.shorter_side) == (224, (256, 480))
+    assert job.data.augment.model_dump() == {"pad": 0, "flip": True, "color": "pca"}
+    assert job.data.normalize == "pixel_mean"
+    assert (job.model.shortcut, job.model.variant) == ("B", "v1")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("imagenet")])
+@pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
+@pytest.mark.parametrize("shortcut", ["none", "B"])
+@pytest.mark.parametrize("workers", [1, 8])
+def test_an_imagenet_job_serves_every_depth_and_its_plain_twin(
+    name: str, depth: int, shortcut: str, workers: int
+) -> None:
+    overrides = [f"model.depth={depth}", f"model.shortcut={shortcut}"]
+    if depth < 50:
+        overrides.append("model.variant=v1")
+    job, source = load_job(SHIPPED / name, overrides=overrides, workers=workers)
+    planned = plan(job, IMAGENET, source=source)
+    assert planned.num_classes == 1000
+    assert sum(planned.micro_batches_per_worker) == 8
+
+
 def test_copies_keep_what_is_there(tmp_path: Path) -> None:
     folder = tmp_path / "new/jobs"
     folder.mkdir(parents=True)
     (folder / "cifar10_r20.yaml").write_text("mine")
     copied = copy_jobs(folder)
-    assert [path.name for path in copied.written] == ["cifar10_r110.yaml", "digits_r20.yaml"]
+    assert [path.name for path in copied.written] == [n for n in NAMES if n != "cifar10_r20.yaml"]
     assert copied.kept == [folder / "cifar10_r20.yaml"]
     assert (folder / "cifar10_r20.yaml").read_text() == "mine"
     for path in copied.written:

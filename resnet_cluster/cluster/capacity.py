@@ -1,0 +1,48 @@
+"""What a cluster has, and what a job takes of it. Knows nothing of Ray, so that a plan is quick."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from resnet_cluster.spec import JobSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A cluster that this process is connected to."""
+
+    address: str | None
+    """None for an embedded one."""
+    num_cpus: int
+    num_gpus: int
+    num_nodes: int
+    dashboard: str | None = None
+    """URL of the dashboard, which takes jobs; None where there is none."""
+
+    @property
+    def place(self) -> str:
+        """What to call it in a message."""
+        return f"the cluster at {self.address}" if self.address else "this machine"
+
+
+def takes_gpu(job: JobSpec, cluster: Cluster) -> bool:
+    """Whether each worker takes a GPU."""
+    return job.resources.gpu == "yes" or (job.resources.gpu == "auto" and cluster.num_gpus > 0)
+
+
+def cpus_per_worker(job: JobSpec, cluster: Cluster) -> int:
+    """CPU cores of each worker: the job's, or else a GPU's share of the cluster's, or one."""
+    if job.resources.cpus_per_worker is not None:
+        return job.resources.cpus_per_worker
+    if takes_gpu(job, cluster) and cluster.num_gpus:
+        return max(1, cluster.num_cpus // cluster.num_gpus)
+    return 1
+
+
+def own_machine() -> Cluster:
+    """What an embedded cluster will have."""
+    cores, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    return Cluster(address=None, num_cpus=cores, num_gpus=gpus, num_nodes=1)
