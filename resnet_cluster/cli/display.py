@@ -19,6 +19,7 @@ from resnet_cluster.results import (
     BadSampleRecord,
     EpochRecord,
     EvaluationRecord,
+    ParityRecord,
     Record,
 )
 
@@ -97,6 +98,12 @@ def describe(record: AnyRecord) -> str:
             return (
                 f"image {record.place:,} of the {record.split} split is damaged ({record.why}) "
                 "and trained on as black: `resnet-cluster data verify` finds all such images"
+            )
+        case ParityRecord():
+            return (
+                f"parity with PIL and torchvision on {record.num_images:,} images of "
+                f"{record.dataset_name}: {record.agreement:.2f} % predicted alike, top-1 error "
+                f"{record.top1_err:.2f} % and {record.reference_top1_err:.2f} %"
             )
         case AttemptEnded():
             return record.state + (f": {record.message}" if record.message else "")

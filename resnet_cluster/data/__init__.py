@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         rank_micro_batches,
         steps_per_epoch,
     )
+    from resnet_cluster.data.pixels import best_engine
     from resnet_cluster.data.preparation import Prepared, prepare
     from resnet_cluster.data.random_views import RandomResizedCrop, ShorterSideJitter
     from resnet_cluster.data.request import PreparationPlan, Progress
@@ -62,6 +63,7 @@ _MODULES = {
         "rank_micro_batches",
         "steps_per_epoch",
     ),
+    "pixels": ("best_engine",),
     "preparation": ("Prepared", "prepare"),
     "random_views": ("RandomResizedCrop", "ShorterSideJitter"),
     "request": ("PreparationPlan", "Progress"),
@@ -93,6 +95,7 @@ __all__ = [
     "SplitName",
     "TrainLoader",
     "View",
+    "best_engine",
     "check_dataset",
     "check_name",
     "count_micro_batches",

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from resnet_cluster.evaluation.parity import Pair, Parity, compare_paths
 from resnet_cluster.evaluation.score import Score, Tally, Totals, totals_of
 from resnet_cluster.evaluation.single import evaluate_single
 
-__all__ = ["Score", "Tally", "Totals", "evaluate_single", "totals_of"]
+__all__ = [
+    "Pair",
+    "Parity",
+    "Score",
+    "Tally",
+    "Totals",
+    "compare_paths",
+    "evaluate_single",
+    "totals_of",
+]

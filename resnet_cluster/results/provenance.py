@@ -12,7 +12,7 @@ from resnet_cluster.spec import TRAINING_SEMANTICS
 
 GIT_DEADLINE_S = 5.0
 
-_RECORDED = ("resnet-cluster", "torch", "torchvision", "ray", "ffcv", "numpy")
+_RECORDED = ("resnet-cluster", "torch", "torchvision", "ray", "ffcv", "numpy", "pillow")
 
 
 def command_line() -> str:

@@ -232,6 +232,32 @@ class BadSampleRecord(Record):
         return f"bad-{self.split}-{self.place:09d}"
 
 
+class ParityRecord(Record):
+    """The run's network on a test split, through our path and through PIL and torchvision's."""
+
+    kind: Literal["parity"] = "parity"
+    dataset_name: str
+    dataset_sha256: str
+    pixels: str
+    """Version of our path's crops, and what cut them: `v1, c` or `v1, pil`."""
+    num_images: Count
+    pixel_difference: float
+    """Mean over all pixels, in grey levels of 255."""
+    logit_difference: float
+    """Mean over all images and classes."""
+    max_logit_difference: float
+    agreement: float
+    """Percent of the images whose most likely class is the same."""
+    top1_err: float
+    """Percent wrong on our path."""
+    reference_top1_err: float
+    versions: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def event_name(self) -> str:
+        return f"parity-{self.dataset_sha256[:12]}-{self.num_images}"
+
+
 AnyRecord = Annotated[
     RunRecord
     | AttemptStarted
@@ -240,7 +266,8 @@ AnyRecord = Annotated[
     | EpochRecord
     | EvaluationRecord
     | ArtefactRecord
-    | BadSampleRecord,
+    | BadSampleRecord
+    | ParityRecord,
     Field(discriminator="kind"),
 ]
 

@@ -97,11 +97,11 @@ def build_images(job: JobSpec, manifest: Manifest, context: Context) -> Images:
     """
     labels = read_labels(manifest.beton("train"))
     train_ids, holdout_ids = split_holdout(labels, job.data.holdout, job.seed)
-    pixels = _build_pixels(job, training_statistics(manifest, train_ids), context.device)
+    pixels = build_pixels(job, training_statistics(manifest, train_ids), context.device)
 
     def build_split(split: SplitName, indices: NDArray[np.int64]) -> EvalSplit:
         return EvalSplit(
-            loader=_eval_loader(job.data, open_images_of(split), indices, context),
+            loader=build_eval_loader(job.data, open_images_of(split), indices, context),
             normalize=pixels.normalize,
             num_images=len(indices),
             num_classes=len(manifest.classes),
@@ -140,9 +140,10 @@ def _train_loader(
     )
 
 
-def _eval_loader(
+def build_eval_loader(
     data: DataSpec, source: ImageSource, indices: NDArray[np.int64], context: Context
 ) -> EvalLoader:
+    """The images of a split as a job measures them, this rank's share."""
     view = evaluation_view(data)
     side = view.side if view else source.index.side
     assert side is not None, "the plan refuses images of many sizes without a view"
@@ -157,7 +158,7 @@ def _eval_loader(
     )
 
 
-def _build_pixels(job: JobSpec, statistics: PixelStatistics, device: torch.device) -> Pixels:
+def build_pixels(job: JobSpec, statistics: PixelStatistics, device: torch.device) -> Pixels:
     """What is subtracted, over the images that the run trains on, and the augmentation."""
     kind, augment = job.data.normalize, job.data.augment
     std = statistics.channel_std if kind == "channel_mean_std" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,11 @@ import pytest
 import torch
 from prepared import prepare_digits, prepare_few_digits
 from ranks import RankServer, shared_server
+
+from resnet_cluster.data import prepare
+from resnet_cluster.data.encoding import Encoding
+
+NUM_EACH = 40
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +27,26 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def few_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first of them: 200 to train on and 70 to test on."""
     return prepare_few_digits(tmp_path_factory.mktemp("few"), num_train=200, num_test=70)
+
+
+@pytest.fixture(scope="session")
+def photos(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eighty photographs of ImageNet, reduced: two made-up classes of forty."""
+    folder = tmp_path_factory.mktemp("photos")
+    with tarfile.open(shared_data / "imagenet-sample.tar") as tar:
+        members = sorted((m for m in tar if m.isfile()), key=lambda member: member.name)
+        for place, member in enumerate(members[: 2 * NUM_EACH]):
+            path = folder / "images" / "ab"[place % 2] / f"{place:03d}.JPEG"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = tar.extractfile(member)
+            assert file is not None
+            path.write_bytes(file.read())
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RESNET_CLUSTER_DATA", str(folder / "data"))
+        prepare(
+            str(folder / "images"), name="photos", encoding=Encoding(mode="jpg", shorter_side=96)
+        )
+    return folder / "data" / "photos"
 
 
 @pytest.fixture(scope="session")

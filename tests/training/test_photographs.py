@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_jobs import Journal, assert_same, final_weights, last_state, make_tiny_job, train
 
-from resnet_cluster.data import load_manifest, prepare
+from resnet_cluster.data import load_manifest
 from resnet_cluster.data.beton import read_index
-from resnet_cluster.data.encoding import Encoding
 from resnet_cluster.errors import IntegrityError
 from resnet_cluster.spec import JobSpec
 from resnet_cluster.training import BadSample, loop
-
-NUM_EACH = 40
-
-
-@pytest.fixture(scope="module")
-def photos(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eighty photographs of ImageNet, reduced: two made-up classes of forty."""
-    folder = tmp_path_factory.mktemp("photos")
-    with tarfile.open(shared_data / "imagenet-sample.tar") as tar:
-        members = sorted((m for m in tar if m.isfile()), key=lambda member: member.name)
-        for place, member in enumerate(members[: 2 * NUM_EACH]):
-            path = folder / "images" / "ab"[place % 2] / f"{place:03d}.JPEG"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = tar.extractfile(member)
-            assert file is not None
-            path.write_bytes(file.read())
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RESNET_CLUSTER_DATA", str(folder / "data"))
-        prepare(
-            str(folder / "images"), name="photos", encoding=Encoding(mode="jpg", shorter_side=96)
-        )
-    return folder / "data" / "photos"
 
 
 def photo_job(**changes: Any) -> JobSpec:

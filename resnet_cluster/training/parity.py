@@ -1,0 +1,139 @@
+"""A network on a test split, through our path and through PIL and torchvision's transforms."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import functional
+
+from resnet_cluster.data import (
+    EvalLoader,
+    Manifest,
+    PixelStatistics,
+    open_images,
+    read_labels,
+    split_holdout,
+    training_statistics,
+)
+from resnet_cluster.data.beton import JPEG_MODE, BetonIndex, read_index
+from resnet_cluster.evaluation import Pair, Parity, compare_paths
+from resnet_cluster.spec import DataSpec, JobSpec
+from resnet_cluster.training.images import build_eval_loader, build_pixels
+from resnet_cluster.training.local import LocalContext
+from resnet_cluster.training.run import initialised_net
+
+
+def measure_parity(
+    job: JobSpec,
+    manifest: Manifest,
+    weights: dict[str, Tensor],
+    *,
+    limit: int | None,
+    device: torch.device,
+    num_threads: int,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Parity:
+    """Compare the paths over the images of a test split.
+
+    Args:
+        job: the run's.
+        manifest: the data set.
+        weights: the run's.
+        limit: images at most, evenly over the split; None takes all.
+        device: where the network computes.
+        num_threads: that decode images.
+        on_progress: called with the images done, and all.
+
+    Raises:
+        IntegrityError: an image is damaged, or a file is not what was prepared.
+    """
+    net = initialised_net(job, len(manifest.classes), device)
+    net.load_state_dict(weights)
+    train_ids, _ = split_holdout(read_labels(manifest.beton("train")), job.data.holdout, job.seed)
+    statistics = training_statistics(manifest, train_ids)
+    context = LocalContext(run_dir=Path(), device=device, loader_threads=num_threads)
+    source = open_images(manifest, "test", num_threads=num_threads)
+    indices = _evenly(manifest.test.num_images, limit)
+    loader = build_eval_loader(job.data, source, indices, context)
+
+    def pairs() -> Iterator[Pair]:
+        done = 0
+        for pair in _pairs(loader, manifest, job.data, device):
+            yield pair
+            done += len(pair[2])
+            on_progress(done, len(indices))
+
+    return compare_paths(
+        net,
+        pairs(),
+        build_pixels(job, statistics, device).normalize,
+        _torchvision_normalize(job.data, statistics, device),
+    )
+
+
+def _evenly(num_images: int, limit: int | None) -> NDArray[np.int64]:
+    number = num_images if limit is None else min(limit, num_images)
+    return np.linspace(0, num_images - 1, number).round().astype(np.int64)
+
+
+def _pairs(
+    loader: EvalLoader, manifest: Manifest, data: DataSpec, device: torch.device
+) -> Iterator[Pair]:
+    index = read_index(manifest.beton("test"))
+    file = os.open(index.path, os.O_RDONLY)
+    try:
+        with ThreadPoolExecutor() as pool, loader.batches() as batches:
+            for batch in batches:
+                images = pool.map(
+                    lambda place: _by_torchvision(file, index, place, data),
+                    batch.sample_ids.tolist(),
+                )
+                yield batch.images, torch.stack(list(images)).to(device), batch.labels
+    finally:
+        os.close(file)
+
+
+def _by_torchvision(file: int, index: BetonIndex, place: int, data: DataSpec) -> Tensor:
+    """An image as torchvision's data sets and transforms bring it: uint8 [3, h, w]."""
+    content = os.pread(file, int(index.lengths[place]), int(index.pointers[place]))
+    if index.modes[place] == JPEG_MODE:
+        image = Image.open(io.BytesIO(content)).convert("RGB")
+    else:
+        size = int(index.widths[place]), int(index.heights[place])
+        image = Image.frombytes("RGB", size, content)
+    if data.view is not None:
+        image = functional.resize(image, [data.view.resize])
+        image = functional.center_crop(image, [data.view.size])
+    pixels: Tensor = functional.pil_to_tensor(image)
+    return pixels
+
+
+def _torchvision_normalize(
+    data: DataSpec, statistics: PixelStatistics, device: torch.device
+) -> Callable[[Tensor], Tensor]:
+    """What torchvision's Normalize makes of ToTensor's output, in the units of grey levels."""
+    mean = torch.from_numpy(statistics.pixel_mean).permute(2, 0, 1).to(device)
+    channel_mean = statistics.channel_mean / 255
+    std = (
+        statistics.channel_std / 255
+        if data.normalize == "channel_mean_std"
+        else np.full(3, 1 / 255)
+    )
+
+    def normalize(images: Tensor) -> Tensor:
+        if data.normalize == "pixel_mean":
+            return images.float() - mean
+        scaled = functional.convert_image_dtype(images, torch.float32)
+        normalized: Tensor = functional.normalize(scaled, channel_mean.tolist(), std.tolist())
+        return normalized
+
+    return normalize
