@@ -2,14 +2,15 @@
 
     python benchmarks/crops.py FOLDER    # of <class>/<image>, JPEG
 
-Both make random resized crops of 224 pixels, mirrored at random, of the same photographs kept as JPEG
-and raw; stock FFCV by RandomResizedCropRGBImageDecoder and RandomHorizontalFlip. Ours have PIL's
-pixels: an accurate transform, smooth upsampling, an antialiased float box. Stock FFCV has a fast
-transform, boxes of whole pixels and, where it enlarges, another filter.
+Both make random resized crops of 224 pixels, mirrored at random, of the same photographs kept as
+JPEG and raw; stock FFCV by RandomResizedCropRGBImageDecoder and RandomHorizontalFlip. Ours have
+PIL's pixels: an accurate transform, smooth upsampling, an antialiased float box. Stock FFCV has a
+fast transform, boxes of whole pixels and, where it enlarges, another filter.
 
 Each loader has a process of its own with one thread for images. They take turns, an epoch each, in
 seven rounds; a figure is the median of the rounds' ratios, of images per CPU-second of the whole
-process. Then each builds a loader and asks for its first batch, in three rounds: seconds of wall time.
+process. Then each builds a loader and asks for its first batch, in three rounds: seconds of wall
+time.
 
 Exit code 0: ours is at least as fast in each. 1: it is not.
 """
