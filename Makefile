@@ -43,6 +43,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/loop.py
 	$(BIN)/python benchmarks/prepare.py
+	$(BIN)/python benchmarks/order.py
 
 # As root or by sudo; without either, say what to run.
 system:
