@@ -33,7 +33,7 @@ def run(job: JobSpec, manifest: Manifest, context: Context) -> Outcome:
         IntegrityError: the images or all checkpoints are damaged.
         OSError: the storage is full or cannot be written.
     """
-    torch.backends.cudnn.benchmark = True  # images are all of one size
+    torch.backends.cudnn.benchmark = True  # images of an epoch are all of one size
     if context.device.type == "cpu":
         keep_freed_memory()
     images = build_images(job, manifest, context)
