@@ -90,8 +90,9 @@ def describe(record: AnyRecord) -> str:
         case EvaluationRecord():
             errors = record.errors
             top5 = "" if errors.top5_err is None else f", top-5 {errors.top5_err:.2f} %"
+            views = "single view" if record.protocol == "single" else record.protocol
             return (
-                f"{record.split} error, {record.protocol} view: {errors.top1_err:.2f} %{top5} "
+                f"{record.split} error, {views}: {errors.top1_err:.2f} %{top5} "
                 f"({errors.num_images:,} images)"
             )
         case BadSampleRecord():

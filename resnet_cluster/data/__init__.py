@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from resnet_cluster.data.request import PreparationPlan, Progress
     from resnet_cluster.data.splits import split_holdout
     from resnet_cluster.data.statistics import PixelStatistics, training_statistics
-    from resnet_cluster.data.views import CentreCrop, View
+    from resnet_cluster.data.views import CentreCrop, TenCrop, View, WholeImage
 
 _MODULES = {
     "augment": ("ColorShift", "Normalize", "PadCropFlip"),
@@ -69,7 +69,7 @@ _MODULES = {
     "request": ("PreparationPlan", "Progress"),
     "splits": ("split_holdout",),
     "statistics": ("PixelStatistics", "training_statistics"),
-    "views": ("CentreCrop", "View"),
+    "views": ("CentreCrop", "TenCrop", "View", "WholeImage"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -93,8 +93,10 @@ __all__ = [
     "RandomResizedCrop",
     "ShorterSideJitter",
     "SplitName",
+    "TenCrop",
     "TrainLoader",
     "View",
+    "WholeImage",
     "best_engine",
     "check_dataset",
     "check_name",

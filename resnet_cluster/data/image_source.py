@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -31,8 +33,9 @@ class ImageSource:
         checksums: NDArray[np.uint32] | None = None,
     ) -> None:
         self.index = index
-        self.view: View | None = None
-        """Of the epoch under way; None shows raw squares of one size as they are."""
+        self.batch_bytes = 0
+        """Room for the pixels of any batch of the epoch under way."""
+        self._view: View | None = None
         self.bad: dict[int, str] = {}
         """Why an image that was asked for is damaged, by its place in the beton."""
         self._num_threads = num_threads
@@ -40,27 +43,29 @@ class ImageSource:
         self._windows = None if index.side is None else RawSquares(index, index.side).windows()
         self._pool: ThreadPoolExecutor | None = None
 
-    @property
-    def image_bytes(self) -> int:
-        """Room that an image of an epoch needs, at most: all its crops; 0 before there is one."""
-        if self.view is None:
-            return 3 * (self.index.side or 0) ** 2
-        most_pixels = self.view.most_pixels(self.index.widths, self.index.heights)
-        return 3 * self.view.num_crops * most_pixels
+    def begin(self, batches: Sequence[NDArray[np.int64]], view: View | None) -> None:
+        """Begin an epoch.
+
+        Args:
+            batches: places in the beton, int64 [b] each.
+            view: what is seen of an image; None shows raw squares of one size as they are.
+        """
+        self._view = view
+        self.batch_bytes = max(map(self._bytes_of, batches), default=0)
 
     def fill(self, places: NDArray[np.int64], room: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Bring images into a buffer.
+        """Bring the images of a batch into a buffer.
 
         Args:
             places: int64 [b], of the images in the beton.
-            room: uint8 [b, at least image_bytes], contiguous.
+            room: uint8, contiguous, of at least `batch_bytes` in all.
 
         Returns:
             uint8 [b * num_crops, height, width, 3]: the part of `room` that was filled.
         """
-        if self.view is None:
+        if self._view is None:
             return self._gather(places, room)
-        return self._cut(self.view, places, room)
+        return self._cut(self._view, places, room)
 
     def close(self) -> None:
         """End the threads."""
@@ -68,14 +73,24 @@ class ImageSource:
             self._pool.shutdown()
             self._pool = None
 
+    def _bytes_of(self, places: NDArray[np.int64]) -> int:
+        """Of the pixels of a batch."""
+        if self._view is None:
+            assert self.index.side is not None, "images of many sizes are seen through a view"
+            return 3 * len(places) * self.index.side**2
+        widths, heights = self.index.widths[places], self.index.heights[places]
+        pixels = self._view.most_pixels(widths, heights)
+        return 3 * len(places) * self._view.num_crops * pixels
+
     def _gather(self, places: NDArray[np.int64], room: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Raw squares, by one gather of numpy's."""
         side = self.index.side
         assert self._windows is not None
         assert side is not None
         gathered = self._windows[self.index.pointers[places]]
-        images = room.reshape(-1, side, side, 3)
-        images[:] = gathered.view(np.uint8).reshape(images.shape)
+        shape = (len(places), side, side, 3)
+        images = room.reshape(-1)[: math.prod(shape)].reshape(shape)
+        images[:] = gathered.view(np.uint8).reshape(shape)
         return images
 
     def _cut(
@@ -83,7 +98,7 @@ class ImageSource:
     ) -> NDArray[np.uint8]:
         crops = view.crops(self.index.widths[places], self.index.heights[places], places)
         shape = (len(crops), crops.height, crops.width, 3)
-        images = room.reshape(-1)[: np.prod(shape)].reshape(shape)
+        images = room.reshape(-1)[: math.prod(shape)].reshape(shape)
         cut_of = np.repeat(places, view.num_crops)
         for bad in self._cutter.cut(cut_of, crops, images, self._threads()):
             self.bad[int(cut_of[bad.place])] = bad.why

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -75,7 +75,7 @@ class TrainLoader:
         self._source, self._views = source, views
         self._shuffle_pages = shuffle_pages
         self._local_rank, self._local_world_size = local_rank, local_world_size
-        self._reader = BetonReader(source, batch_size=bn_group, deadline_s=deadline_s)
+        self._reader = BetonReader(source, deadline_s=deadline_s)
 
     def batches(self, epoch: int, first_step: int = 0) -> BatchIterator:
         """The micro-batches of an epoch from `first_step` on, `len(micro_batches)` a step."""
@@ -123,8 +123,10 @@ class EvalLoader:
         source: the split's images; no other loader's.
         indices: int64, the images to evaluate.
         batch_size: images a batch, at most. A rank may have no batch at all.
+        batch_pixels: of a batch, at most, over all crops of its images; it has one image at least.
         device: where batches are put.
-        view: what is seen of an image; None takes raw squares as they are.
+        view: what is seen of an image, unless `batches` is told otherwise; None takes raw squares
+            as they are.
         deadline_s: seconds that a batch may take.
     """
 
@@ -134,6 +136,7 @@ class EvalLoader:
         *,
         indices: NDArray[np.int64],
         batch_size: int,
+        batch_pixels: int = 10**9,
         world_rank: int,
         world_size: int,
         device: torch.device | str,
@@ -142,32 +145,48 @@ class EvalLoader:
     ) -> None:
         assert 0 <= world_rank < world_size
         self._indices = indices[world_rank::world_size]
-        self._batch_size, self._device = batch_size, torch.device(device)
+        self._batch_size, self._batch_pixels = batch_size, batch_pixels
+        self._device = torch.device(device)
         self._source, self._view = source, view
-        self._reader = BetonReader(source, batch_size=batch_size, deadline_s=deadline_s)
+        self._reader = BetonReader(source, deadline_s=deadline_s)
+
+    @property
+    def sample_ids(self) -> NDArray[np.int64]:
+        """The images that `batches` yields on this rank."""
+        return self._indices
 
     @property
     def num_images(self) -> int:
-        """Images that `batches` yields on this rank."""
+        """Their number."""
         return len(self._indices)
 
-    def batches(self) -> BatchIterator:
-        """This rank's images: in the order of `indices`, or images of one size together."""
-        groups = self._groups()
-        batches = self._reader.read(groups, self._view)
+    def batches(self, view: View | None = None) -> BatchIterator:
+        """This rank's images: in the order of `indices`, or images of one size together.
+
+        Args:
+            view: what is seen of them; None takes the loader's own.
+        """
+        view = view or self._view
+        groups = self._groups(view)
+        batches = self._reader.read(groups, view)
         return EveryImage(batches, groups, self._source.bad, self._device)
 
-    def _groups(self) -> list[NDArray[np.int64]]:
+    def _groups(self, view: View | None) -> list[NDArray[np.int64]]:
         """The images of each batch."""
         parts = [self._indices]
-        if isinstance(self._view, WholeImage) and len(self._indices):
-            index = self._source.index
-            widths, heights = index.widths[self._indices], index.heights[self._indices]
-            sizes = self._view.sizes(widths, heights)
+        index, indices = self._source.index, self._indices
+        if isinstance(view, WholeImage) and len(indices):
+            sizes = view.sizes(index.widths[indices], index.heights[indices])
             _, group = np.unique(sizes, axis=0, return_inverse=True)
-            parts = [self._indices[group == number] for number in range(group.max() + 1)]
-        return [
-            part[start : start + self._batch_size]
-            for part in parts
-            for start in range(0, len(part), self._batch_size)
-        ]
+            parts = [indices[group == number] for number in range(group.max() + 1)]
+        return [batch for part in parts for batch in self._split(part, view)]
+
+    def _split(self, indices: NDArray[np.int64], view: View | None) -> Iterator[NDArray[np.int64]]:
+        """Batches of images that may be together."""
+        index, num_images = self._source.index, self._batch_size
+        if view is not None and len(indices):
+            pixels = view.most_pixels(index.widths[indices], index.heights[indices])
+            num_images = min(num_images, self._batch_pixels // (view.num_crops * pixels))
+        num_images = max(1, num_images)
+        for start in range(0, len(indices), num_images):
+            yield indices[start : start + num_images]

@@ -57,18 +57,17 @@ class BetonReader:
 
     Args:
         source: where the images come from.
-        batch_size: images a batch, at most.
         deadline_s: seconds that a batch may take.
     """
 
-    def __init__(self, source: ImageSource, *, batch_size: int, deadline_s: float) -> None:
+    def __init__(self, source: ImageSource, *, deadline_s: float) -> None:
         self.path = source.index.path
         self.deadline_s = deadline_s
         self._source = source
         with _interpreted():
             self._loader = Loader(
                 str(self.path),
-                batch_size,
+                batch_size=1,  # a buffer has room for a whole batch: see `_ImageDecoder`
                 num_workers=1,
                 pipelines={
                     "image": [_ImageDecoder(source), ToTensor()],
@@ -93,7 +92,7 @@ class BetonReader:
             IntegrityError: a batch could not be read, or was not there in time.
         """
         self.close()
-        self._source.view = view
+        self._source.begin(batches, view)
         self._epoch = epoch = _Epoch(self._loader, batches)
         try:
             for _ in batches:
@@ -124,7 +123,7 @@ class BetonReader:
                 mend="run `resnet-cluster data verify` on the data set",
             ) from epoch.error
         _, (images, labels) = batch
-        return images, labels[:, 0]
+        return images, labels
 
 
 class _Epoch(EpochIterator):  # type: ignore[misc]
@@ -166,10 +165,11 @@ class _Epoch(EpochIterator):  # type: ignore[misc]
 
 
 class _ImageDecoder(SimpleRGBImageDecoder):  # type: ignore[misc]
-    """Lets an image source fill the batch's buffer, which has room for what an epoch shows.
+    """Lets an image source fill the batch's buffer.
 
     Upstream asks what room is needed whenever an epoch begins, so that another epoch may show
-    images of another size.
+    images of another size. It asks for one image and multiplies by the largest batch; but the
+    largest batch need not be that of the largest images, so what it takes for one is a batch here.
     """
 
     def __init__(self, source: ImageSource) -> None:
@@ -177,7 +177,7 @@ class _ImageDecoder(SimpleRGBImageDecoder):  # type: ignore[misc]
         self.source = source
 
     def declare_state_and_memory(self, previous_state: Any) -> tuple[Any, AllocationQuery]:
-        shape, dtype = (self.source.image_bytes,), np.dtype(np.uint8)
+        shape, dtype = (self.source.batch_bytes,), np.dtype(np.uint8)
         state = dataclasses.replace(previous_state, jit_mode=True, shape=shape, dtype=dtype)
         return state, AllocationQuery(shape, dtype)
 
@@ -195,12 +195,8 @@ class _LabelDecoder(IntDecoder):  # type: ignore[misc]
 
     def generate_code(self) -> Callable[..., NDArray[np.int64]]:
         def decode(
-            batch_indices: NDArray[np.int64],
-            destination: NDArray[np.int64],
-            metadata: NDArray[np.int64],
-            _: Any,
+            batch_indices: NDArray[np.int64], _: Any, metadata: NDArray[np.int64], __: Any
         ) -> NDArray[np.int64]:
-            destination[:, 0] = metadata[batch_indices]
-            return destination
+            return metadata[batch_indices]
 
         return decode

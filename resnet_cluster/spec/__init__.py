@@ -13,14 +13,25 @@ from resnet_cluster.spec.data import (
 )
 from resnet_cluster.spec.job import (
     NAME_PATTERN,
+    Average,
     EvaluateSpec,
     JobSpec,
     ModelSpec,
+    ProtocolKind,
     ResourceSpec,
 )
 from resnet_cluster.spec.key import PIXELS_VERSION, TRAINING_SEMANTICS, recipe_hash, run_key
 from resnet_cluster.spec.lengths import StepLengths, crop_side, schedule_in_steps
 from resnet_cluster.spec.load import LoadedJob, load_job, load_resolved
+from resnet_cluster.spec.protocol import (
+    PAD,
+    MultiScale,
+    Protocol,
+    SingleView,
+    TenCrops,
+    build_protocol,
+    protocols,
+)
 from resnet_cluster.spec.reader import Document, load_yaml
 from resnet_cluster.spec.shipped import CopiedJobs, copy_jobs, shipped_jobs
 from resnet_cluster.spec.source import JobSource
@@ -38,9 +49,11 @@ from resnet_cluster.spec.train import (
 
 __all__ = [
     "NAME_PATTERN",
+    "PAD",
     "PIXELS_VERSION",
     "TRAINING_SEMANTICS",
     "AugmentSpec",
+    "Average",
     "ConstantSchedule",
     "CopiedJobs",
     "CosineSchedule",
@@ -56,20 +69,27 @@ __all__ = [
     "LinearWarmup",
     "LoadedJob",
     "ModelSpec",
+    "MultiScale",
     "PlateauSchedule",
+    "Protocol",
+    "ProtocolKind",
     "RandomResizedSpec",
     "ResourceSpec",
     "ShorterSideJitterSpec",
+    "SingleView",
     "Spec",
     "StepLengths",
     "StepSchedule",
+    "TenCrops",
     "TrainSpec",
     "ViewSpec",
+    "build_protocol",
     "copy_jobs",
     "crop_side",
     "load_job",
     "load_resolved",
     "load_yaml",
+    "protocols",
     "recipe_hash",
     "run_key",
     "schedule_in_steps",

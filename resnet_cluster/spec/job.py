@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from resnet_cluster.spec.base import Spec, SpecError, number_text
-from resnet_cluster.spec.data import DataSpec, RandomResizedSpec
+from resnet_cluster.spec.data import DataSpec, RandomResizedSpec, Side
 from resnet_cluster.spec.train import PlateauSchedule, TrainSpec
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -21,6 +21,8 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 Family = Literal["imagenet", "cifar"]
 Shortcut = Literal["none", "A", "B", "C"]
 Variant = Literal["v1", "v1.5"]
+ProtocolKind = Literal["single", "ten-crop", "multi-scale"]
+Average = Literal["softmax", "logits"]
 
 
 class ModelSpec(Spec):
@@ -39,10 +41,19 @@ class ModelSpec(Spec):
 class EvaluateSpec(Spec):
     """What is measured, and on which weights."""
 
-    protocols: Annotated[tuple[Literal["single"], ...], Field(strict=False, min_length=1)] = (
-        "single",
+    protocols: Annotated[tuple[ProtocolKind, ...], Field(strict=False, min_length=1)] = ("single",)
+    """Protocols run on the test split when training has ended: `single` is the view of `data.view`,
+    `ten-crop` its corners, centre and their mirror images, `multi-scale` whole images."""
+    scales: Annotated[tuple[Side, ...], Field(strict=False, min_length=1, max_length=8)] = (
+        224,
+        256,
+        384,
+        480,
+        640,
     )
-    """Protocols run on the test split when training has ended."""
+    """Lengths of the shorter side that multi-scale measures, in pixels (the paper's by default)."""
+    average: Average = "softmax"
+    """What is averaged over the views of an image: softmax, as Krizhevsky et al. did, or logits."""
     select: Literal["final", "best_holdout"] = "final"
     """Weights that the protocols measure: the last, or those with the lowest hold-out error."""
     observe_every: Annotated[int, Field(ge=0, le=10**9)] = 1
@@ -52,6 +63,9 @@ class EvaluateSpec(Spec):
     def _measures_once(self) -> EvaluateSpec:
         if len(set(self.protocols)) < len(self.protocols):
             raise SpecError("protocols", "a protocol is listed twice", mend="list each once")
+        if list(self.scales) != sorted(set(self.scales)):
+            message = "the scales do not rise from one to the next"
+            raise SpecError("scales", message, mend="list them in order, each once")
         return self
 
 

@@ -20,8 +20,8 @@ from resnet_cluster.training.batchnorm import (
 )
 from resnet_cluster.training.ema import Ema
 from resnet_cluster.training.gradients import GradientSum
-from resnet_cluster.training.images import Pixels
 from resnet_cluster.training.optimizer import build_optimizer
+from resnet_cluster.training.pixels import Pixels
 
 
 class Engine:

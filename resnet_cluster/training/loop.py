@@ -18,10 +18,11 @@ from resnet_cluster.spec import JobSpec
 from resnet_cluster.spec.lengths import StepLengths
 from resnet_cluster.training.context import BadSample, Context, EpochResult, Outcome, Progress
 from resnet_cluster.training.engine import Engine
-from resnet_cluster.training.images import EvalSplit, Images
+from resnet_cluster.training.images import Images
 from resnet_cluster.training.keeper import Keeper, TrainingState
 from resnet_cluster.training.pulse import Agreed, Pulse
 from resnet_cluster.training.rate import LearningRate
+from resnet_cluster.training.split import EvalSplit
 
 MAX_BAD_SAMPLES = 100
 """Damaged training images that a rank puts up with: a disk that fails has more."""

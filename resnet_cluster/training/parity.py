@@ -19,7 +19,6 @@ from resnet_cluster.data import (
     EvalLoader,
     Manifest,
     PixelStatistics,
-    open_images,
     read_labels,
     split_holdout,
     training_statistics,
@@ -27,9 +26,10 @@ from resnet_cluster.data import (
 from resnet_cluster.data.beton import JPEG_MODE, BetonIndex, read_index
 from resnet_cluster.evaluation import Pair, Parity, compare_paths
 from resnet_cluster.spec import DataSpec, JobSpec
-from resnet_cluster.training.images import build_eval_loader, build_pixels
 from resnet_cluster.training.local import LocalContext
+from resnet_cluster.training.pixels import build_pixels
 from resnet_cluster.training.run import initialised_net
+from resnet_cluster.training.split import build_eval_split
 
 
 def measure_parity(
@@ -61,13 +61,13 @@ def measure_parity(
     train_ids, _ = split_holdout(read_labels(manifest.beton("train")), job.data.holdout, job.seed)
     statistics = training_statistics(manifest, train_ids)
     context = LocalContext(run_dir=Path(), device=device, loader_threads=num_threads)
-    source = open_images(manifest, "test", num_threads=num_threads)
     indices = _evenly(manifest.test.num_images, limit)
-    loader = build_eval_loader(job.data, source, indices, context)
+    pixels = build_pixels(job, statistics, device)
+    split = build_eval_split(job, manifest, "test", indices, pixels, context)
 
     def pairs() -> Iterator[Pair]:
         done = 0
-        for pair in _pairs(loader, manifest, job.data, device):
+        for pair in _pairs(split.loader, manifest, job.data, device):
             yield pair
             done += len(pair[2])
             on_progress(done, len(indices))
@@ -75,7 +75,7 @@ def measure_parity(
     return compare_paths(
         net,
         pairs(),
-        build_pixels(job, statistics, device).normalize,
+        pixels.normalize,
         _torchvision_normalize(job.data, statistics, device),
     )
 

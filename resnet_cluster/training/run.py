@@ -85,10 +85,10 @@ def _finish(loop: Loop, context: Context) -> None:
     if loop.best is not None:
         net.load_state_dict(loop.best.weights)
         step = loop.best.step
-    for protocol in loop.job.evaluate.protocols:
-        score = loop.images.test.measure(net)
+    for protocol in loop.images.test.protocols:
+        score = loop.images.test.measure(net, protocol)
         result = FinalResult(
-            protocol=protocol,
+            protocol=protocol.identity,
             select=loop.job.evaluate.select,
             ema=loop.job.train.ema is not None,
             step=step,

@@ -212,7 +212,7 @@ class _Silent(ImageSource):
 def test_a_disk_that_does_not_answer_is_not_waited_for(cifar: Manifest) -> None:
     silent = _Silent(read_index(cifar.beton("test")))
     silent.answers = threading.Event()
-    reader = BetonReader(silent, batch_size=4, deadline_s=0.2)
+    reader = BetonReader(silent, deadline_s=0.2)
     batches = reader.read([np.arange(4), np.arange(4, 8)])
     threading.Timer(1.0, silent.answers.set).start()
     with pytest.raises(IntegrityError, match=r"test\.beton: no batch within 0\.2 s"):

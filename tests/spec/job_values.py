@@ -184,6 +184,15 @@ def job_values(draw: st.DrawFn) -> dict[str, Any]:
         },
         "train": train | draw(optional),
         "evaluate": {
+            "protocols": draw(
+                st.lists(
+                    st.sampled_from(["single", "ten-crop", "multi-scale"]),
+                    min_size=1,
+                    unique=True,
+                )
+            ),
+            "scales": draw(st.lists(SIDE, min_size=1, max_size=8, unique=True).map(sorted)),
+            "average": draw(st.sampled_from(["softmax", "logits"])),
             "select": draw(st.sampled_from(["final", "best_holdout"] if holdout else ["final"])),
             "observe_every": draw(st.integers(0, 10**9)),
         },

@@ -97,6 +97,16 @@ SCHEDULE = """  schedule:
         ("workers: 2", "workers: 0", "  workers", "resources.workers is 0", "processes"),
         ("  select: final", "  protocols: []", "  protocols", "is an empty list", "Protocols"),
         ("  select: final", "  select: best", "  select", "one of final, best_holdout", "select"),
+        (
+            "  select: final",
+            "  protocols: [ten]",
+            "  protocols",
+            "single, ten-crop, multi",
+            "run on",
+        ),
+        ("  select: final", "  protocols: [single, single]", "  protocols", "listed twice", "once"),
+        ("  select: final", "  scales: [256, 224]", "  scales", "scales do not rise", "in order"),
+        ("  select: final", "  scales: [4]", "  scales", "scales[0] is 4", "in pixels"),
         ("evaluate:\n  select: final", "evaluate:", "evaluate", "evaluate is null", "measured"),
         # sections of one of several kinds
         ("kind: step", "kind: cosin", "    kind", "one of step, plateau, cosine, linear", "falls"),

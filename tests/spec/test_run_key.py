@@ -144,14 +144,17 @@ KEY_ONLY: dict[str, tuple[list[str], list[str]]] = {
 NEITHER: dict[str, tuple[list[str], list[str]]] = {
     "name": ([], ["name=other"]),
     "data.name": ([], ["data.name=/elsewhere"]),
+    "evaluate.protocols": ([], ["evaluate.protocols=[single, ten-crop, multi-scale]"]),
+    "evaluate.scales": ([], ["evaluate.scales=[32, 48]"]),
+    "evaluate.average": ([], ["evaluate.average=logits"]),
     "evaluate.observe_every": ([], ["evaluate.observe_every=0"]),
     "resources.workers": ([], ["resources.workers=1"]),
     "resources.gpu": ([], ["resources.gpu=no"]),
     "resources.cpus_per_worker": ([], ["resources.cpus_per_worker=2"]),
     "resources.checkpoint_every_steps": ([], ["resources.checkpoint_every_steps=7"]),
 }
-WITHOUT_OVERRIDE = {"train.shortened_from", "evaluate.protocols"}
-"""Keys that `--set` cannot vary: only the tool sets the one, and the other has one value so far."""
+WITHOUT_OVERRIDE = {"train.shortened_from"}
+"""The key that `--set` cannot vary: only the tool sets it."""
 
 DEFAULTS = {
     "model.variant": "v1",

@@ -19,7 +19,7 @@ from resnet_cluster.data import Batch, Normalize, PadCropFlip
 from resnet_cluster.nets import build_net
 from resnet_cluster.spec import TrainSpec
 from resnet_cluster.training.engine import Engine
-from resnet_cluster.training.images import Pixels
+from resnet_cluster.training.pixels import Pixels
 
 NUM_CLASSES = 10
 GROUP, NUM_GROUPS, NUM_STEPS = 8, 3, 4
@@ -60,8 +60,10 @@ def make_batches() -> list[list[Batch]]:
 
 def run_engine(train: TrainSpec) -> Engine:
     """The engine after four steps."""
+    normalize = Normalize(MEAN, STD, channels_last=train.channels_last)
     pixels = Pixels(
-        normalize=Normalize(MEAN, STD, channels_last=train.channels_last),
+        normalize=normalize,
+        normalize_any=normalize,
         augment=PadCropFlip(0, False, 0),
     )
     places = range(NUM_GROUPS)

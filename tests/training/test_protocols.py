@@ -1,0 +1,161 @@
+"""Protocols from beton to score, against PIL, torchvision's transforms and a loop over images."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_jobs import final_weights, make_tiny_job, train
+from torch import Tensor, nn
+from torchvision.transforms import functional
+
+from resnet_cluster.data import load_manifest
+from resnet_cluster.data.beton import JPEG_MODE, BetonIndex, read_index
+from resnet_cluster.nets import build_net
+from resnet_cluster.spec import JobSpec, MultiScale, TenCrops
+from resnet_cluster.training.measure import measure
+
+SCALES = (56, 64, 80)
+
+
+def photo_job(**changes: Any) -> JobSpec:
+    """Four steps on photographs, measured under every protocol."""
+    return make_tiny_job(
+        {
+            "data.name": "photos",
+            "data.augment": {"pad": 0, "flip": True},
+            "data.crop": {"kind": "random_resized", "size": 64},
+            "data.view": {"resize": 73, "size": 64},
+            "data.normalize": "channel_mean",
+            "train.global_batch_size": 16,
+            "train.iterations": 4,
+            "evaluate.protocols": ["single", "ten-crop", "multi-scale"],
+            "evaluate.scales": list(SCALES),
+            **changes,
+        }
+    )
+
+
+def _images(dataset: Path) -> Iterator[tuple[Image.Image, int]]:
+    index = read_index(dataset / "test.beton")
+    content = (dataset / "test.beton").read_bytes()
+    for place in range(len(index)):
+        yield _image(content, index, place), int(index.labels[place])
+
+
+def _image(content: bytes, index: BetonIndex, place: int) -> Image.Image:
+    start = int(index.pointers[place])
+    own = content[start : start + int(index.lengths[place])]
+    if index.modes[place] == JPEG_MODE:
+        return Image.open(io.BytesIO(own)).convert("RGB")
+    return Image.frombytes("RGB", (int(index.widths[place]), int(index.heights[place])), own)
+
+
+def _net(job: JobSpec, run_dir: Path, num_classes: int) -> nn.Module:
+    net = build_net(family="cifar", depth=8, shortcut="A", num_classes=num_classes)
+    net.load_state_dict(final_weights(run_dir))
+    return net.eval()
+
+
+def _score(probabilities: list[Tensor], labels: list[int]) -> tuple[float, float]:
+    """Mean loss and percent error."""
+    mean = torch.stack(probabilities)
+    right = mean.argmax(1) == torch.tensor(labels)
+    loss = -mean[range(len(labels)), labels].log().mean()
+    return float(loss), 100.0 * (1 - float(right.float().mean()))
+
+
+def test_photographs_under_every_protocol(photos: Path, tmp_path: Path) -> None:
+    job = photo_job()
+    _, journal = train(job, photos, tmp_path)
+    single, ten, scaled = journal.finals
+    assert single.protocol == "single"
+    assert ten.protocol == "ten-crop-64of73-softmax"
+    assert scaled.protocol == "multi-scale-56-64-80-softmax"
+    assert [final.score.num_images for final in journal.finals] == [16] * 3
+
+    manifest = load_manifest(str(photos))
+    net = _net(job, tmp_path, 2)
+    mean = torch.tensor(manifest.channel_mean).float().view(3, 1, 1)
+    by_crop, by_scale, labels = [], [], []
+    with torch.no_grad():
+        for image, label in _images(photos):
+            labels.append(label)
+            crops = functional.ten_crop(functional.resize(image, [73]), [64, 64])
+            views = torch.stack([functional.pil_to_tensor(crop).float() - mean for crop in crops])
+            by_crop.append(net(views).softmax(1).mean(0))
+            seen = []
+            for scale in SCALES:
+                whole = functional.pil_to_tensor(functional.resize(image, [scale])).float() - mean
+                seen += [net(view[None]).softmax(1)[0] for view in (whole, whole.flip(-1))]
+            by_scale.append(torch.stack(seen).mean(0))
+    for final, probabilities in ((ten, by_crop), (scaled, by_scale)):
+        loss, error = _score(probabilities, labels)
+        assert final.score.loss == pytest.approx(loss, abs=2e-3)
+        assert final.score.top1_err == pytest.approx(error)
+
+
+def test_small_squares_in_ten_crops(few_digits: Path, tmp_path: Path) -> None:
+    job = make_tiny_job({"evaluate.protocols": ["ten-crop"]})
+    _, journal = train(job, few_digits, tmp_path)
+    (ten,) = journal.finals
+    assert ten.protocol == "ten-crop-8pad4-softmax"
+    net, mean = _net(job, tmp_path, 10), load_manifest(str(few_digits)).pixel_mean()
+    probabilities, labels = [], []
+    with torch.no_grad():
+        for image, label in _images(few_digits):
+            labels.append(label)
+            pixels = torch.from_numpy(np.asarray(image, np.float32) - mean).permute(2, 0, 1)
+            crops = functional.ten_crop(functional.pad(pixels, [4] * 4), [8, 8])
+            probabilities.append(net(torch.stack(crops)).softmax(1).mean(0))
+    loss, error = _score(probabilities, labels)
+    assert ten.score.loss == pytest.approx(loss, rel=1e-4)
+    assert ten.score.top1_err == pytest.approx(error)
+
+
+def test_after_the_training_the_figures_are_the_same(photos: Path, tmp_path: Path) -> None:
+    job = photo_job(**{"data.normalize": "channel_mean_std"})
+    _, journal = train(job, photos, tmp_path)
+    for final, protocol in zip(
+        journal.finals[1:],
+        (TenCrops(73, 64, "softmax"), MultiScale(SCALES, "softmax")),
+        strict=True,
+    ):
+        assert final.protocol == protocol.identity
+        seen: list[tuple[int, int]] = []
+        score = measure(
+            job,
+            load_manifest(str(photos)),
+            final_weights(tmp_path),
+            protocol,
+            device=torch.device("cpu"),
+            num_threads=2,
+            on_progress=lambda done, total, seen=seen: seen.append((done, total)),
+        )
+        assert score == final.score
+        num_views = 16 * (10 if isinstance(protocol, TenCrops) else 6)
+        assert seen[-1] == (num_views, num_views)
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_a_classifier_at_each_place_averages_to_the_one_after_the_average(depth: int) -> None:
+    """The fully-convolutional form of section 3.4: fc as a 1x1 convolution."""
+    torch.manual_seed(0)
+    net = build_net(family="imagenet", depth=depth, shortcut="B", num_classes=7).eval()
+    maps: list[Tensor] = []
+    linear = next(module for module in net.modules() if isinstance(module, nn.Linear))
+    pool = next(module for module in net.modules() if isinstance(module, nn.AdaptiveAvgPool2d))
+    pool.register_forward_pre_hook(lambda _, arguments: maps.append(arguments[0]))
+    images = torch.randn(2, 3, 160, 224)
+    with torch.no_grad():
+        scores = net(images)
+        weight = linear.weight[:, :, None, None]
+        dense = nn.functional.conv2d(maps[0], weight, linear.bias)
+    assert dense.shape[2:] == (5, 7)
+    torch.testing.assert_close(dense.mean(dim=(2, 3)), scores, rtol=1e-4, atol=1e-4)
