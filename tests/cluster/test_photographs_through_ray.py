@@ -57,6 +57,7 @@ def test_a_run_goes_on_and_names_the_image_it_lost(images: Path) -> None:
                 "augment": {"pad": 0, "flip": True, "color": "pca"},
                 "normalize": "channel_mean_std",
             },
+            "evaluate": {"protocols": ["single", "ten-crop", "multi-scale"], "scales": [32, 40]},
             "train.global_batch_size": 16,
             "train.bn_group": 8,
         }
@@ -73,6 +74,12 @@ def test_a_run_goes_on_and_names_the_image_it_lost(images: Path) -> None:
         assert (record["kind"], record["place"]) == ("bad_sample", BAD_PLACE)
         status = sandbox.run("status", "tiny", "-o", "json").json()
         assert (status["state"], status["num_bad_samples"]) == ("SUCCEEDED", 1)
+        figures = {each["protocol"]: each["errors"]["num_images"] for each in status["evaluations"]}
+        assert figures == {
+            "single": 12,
+            "ten-crop-32of36-softmax": 12,
+            "multi-scale-32-40-softmax": 12,
+        }
         assert lost in sandbox.run("logs", "tiny").out
         verified = sandbox.run("data", "verify", "photos")
         assert verified.code == 5
