@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, TextIO
 
 from resnet_cluster.cluster.capacity import own_machine
 from resnet_cluster.cluster.connection import chosen_address, connected
-from resnet_cluster.cluster.host_memory import available_bytes
 from resnet_cluster.cluster.noise import NOISE_NAME, noise_in
 from resnet_cluster.cluster.preflight import (
     check_memory,
@@ -20,6 +19,7 @@ from resnet_cluster.cluster.preflight import (
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.signals import StopRequest, signals_to
 from resnet_cluster.cluster.submission import Claim, FoundRun, PlannedJob
+from resnet_cluster.host_memory import available_bytes
 from resnet_cluster.results import AttemptEnded, EventLog, last_attempt
 
 if TYPE_CHECKING:

@@ -89,13 +89,17 @@ class RawSquares:
     index: BetonIndex
     side: int
 
-    def windows(self) -> NDArray[np.void]:
+    def windows(self, file: NDArray[np.uint8] | None = None) -> NDArray[np.void]:
         """Every window of one image's length in the file: index it with `pointers[...]`.
+
+        Args:
+            file: its bytes, mapped into memory; None maps them.
 
         A void scalar of an image's size turns a gather of many images into one copy each,
         without a Python loop and without compiling anything.
         """
-        file = np.memmap(self.index.path, np.uint8, mode="r")
+        if file is None:
+            file = np.memmap(self.index.path, np.uint8, mode="r")
         num_bytes = 3 * self.side * self.side
         return np.ndarray((len(file) - num_bytes + 1,), f"V{num_bytes}", file, strides=(1,))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import mmap
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,6 +17,7 @@ from resnet_cluster.data.manifest import Manifest
 from resnet_cluster.data.manifest_fields import SplitName
 from resnet_cluster.data.pixels import Cutter
 from resnet_cluster.data.views import View
+from resnet_cluster.host_memory import available_bytes
 
 
 class ImageSource:
@@ -40,7 +44,8 @@ class ImageSource:
         """Why an image that was asked for is damaged, by its place in the beton."""
         self._num_threads = num_threads
         self._cutter = Cutter(index, checksums)
-        self._windows = None if index.side is None else RawSquares(index, index.side).windows()
+        file = self._cutter.file
+        self._windows = None if index.side is None else RawSquares(index, index.side).windows(file)
         self._pool: ThreadPoolExecutor | None = None
 
     def begin(self, batches: Sequence[NDArray[np.int64]], view: View | None) -> None:
@@ -66,6 +71,21 @@ class ImageSource:
         if self._view is None:
             return self._gather(places, room)
         return self._cut(self._view, places, room)
+
+    def leave_pages(self, pages: NDArray[np.int64]) -> None:
+        """Let pages of the beton out of memory, where all of it does not find room.
+
+        The kernel would rather part with pages that were read ahead and not yet looked at.
+        """
+        mapping: mmap.mmap = self._cutter.file._mmap  # type: ignore[attr-defined]
+        page_bytes = self.index.page_bytes
+        if len(mapping) <= available_bytes():
+            return
+        with contextlib.suppress(OSError), self.index.path.open("rb") as file:
+            for start in (pages * page_bytes).tolist():
+                # Out of this process, and then out of the cache: the last rank's word is heard.
+                mapping.madvise(mmap.MADV_DONTNEED, start, page_bytes)
+                os.posix_fadvise(file.fileno(), start, page_bytes, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         """End the threads."""

@@ -110,6 +110,7 @@ class TrainLoader:
             self._source.index.page_bytes,
             order,
             first_place=first_place,
+            leave=self._source.leave_pages,
             local_rank=self._local_rank,
             local_world_size=self._local_world_size,
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnet_cluster.data.page_order import PageOrder
 
@@ -26,6 +27,7 @@ class PageReader:
         page_bytes: of one page.
         order: the epoch's order.
         first_place: of the order, where the training begins: windows before it are not read.
+        leave: called with the pages of a window that is over: they are not needed again.
         local_rank, local_world_size: of the ranks on this node.
     """
 
@@ -36,17 +38,20 @@ class PageReader:
         order: PageOrder,
         *,
         first_place: int = 0,
+        leave: Callable[[NDArray[np.int64]], None] = lambda pages: None,
         local_rank: int = 0,
         local_world_size: int = 1,
     ) -> None:
         self._path, self._page_bytes = path, page_bytes
+        self._windows, self._leave = order.pages, leave
         self._pages = np.concatenate(order.pages)
         read_by = np.cumsum([len(pages) for pages in order.pages])
-        window = int(np.searchsorted(order.starts, first_place, side="right")) - 1
-        first_page = 0 if window == 0 else int(read_by[min(window, len(read_by)) - 1])
+        self._starts = order.starts
+        self._window = window = self._window_of(first_place)
+        first_page = 0 if window == 0 else int(read_by[window - 1])
         self._mine = range(first_page + local_rank, len(self._pages), local_world_size)
         # When window w begins, it is all to be there; when it ends, window w + 1 as well.
-        self._starts, self._wanted_at = order.starts, np.append(read_by, read_by[-1])
+        self._wanted_at = np.append(read_by, read_by[-1])
         self._wanted = 0
         self._changed = threading.Condition()
         self._is_closed = False
@@ -61,6 +66,13 @@ class PageReader:
         with self._changed:
             self._wanted = max(self._wanted, wanted)
             self._changed.notify()
+        while self._window < self._window_of(place):
+            self._leave(self._windows[self._window])
+            self._window += 1
+
+    def _window_of(self, place: int) -> int:
+        window = int(np.searchsorted(self._starts, place, side="right")) - 1
+        return min(window, len(self._windows) - 1)
 
     def close(self) -> None:
         """End the thread."""

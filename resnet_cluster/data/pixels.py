@@ -77,7 +77,7 @@ class Cutter:
         engine: Engine | None = None,
     ) -> None:
         self._index, self._checksums = index, checksums
-        self._file = np.memmap(index.path, np.uint8, mode="r")
+        self.file = np.memmap(index.path, np.uint8, mode="r")
         self.engine: Engine = engine or best_engine()
 
     def cut(
@@ -114,7 +114,7 @@ class Cutter:
     def content(self, sample_id: int) -> bytes:
         """The bytes of an image, as they are in the file."""
         start = self._index.pointers[sample_id]
-        return self._file[start : start + self._index.lengths[sample_id]].tobytes()
+        return self.file[start : start + self._index.lengths[sample_id]].tobytes()
 
     def _bad_crops(
         self, table: NDArray[np.void], sample_ids: NDArray[np.int64]
@@ -137,7 +137,7 @@ class Cutter:
         self, sample_ids: NDArray[np.int64], crops: Crops, out: NDArray[np.uint8]
     ) -> NDArray[np.void]:
         index, table = self._index, np.zeros(len(crops), CROP)
-        table["data"] = self._file.ctypes.data + index.pointers[sample_ids]
+        table["data"] = self.file.ctypes.data + index.pointers[sample_ids]
         table["num_bytes"] = index.lengths[sample_ids]
         table["out"] = out.ctypes.data + np.arange(len(crops)) * out[0].nbytes
         table["mode"] = index.modes[sample_ids]

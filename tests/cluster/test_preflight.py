@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet_cluster.cluster.capacity import Cluster, cpus_per_worker, takes_gpu
-from resnet_cluster.cluster.host_memory import available_bytes
 from resnet_cluster.cluster.preflight import check_memory, check_resources, check_space
 from resnet_cluster.errors import PreflightError
+from resnet_cluster.host_memory import available_bytes
 from resnet_cluster.planning import DataFacts, Plan, plan
 from resnet_cluster.spec import JobSpec, load_job
 

@@ -148,6 +148,20 @@ def test_a_resumed_epoch_reads_no_page_that_is_behind_it(file: Path) -> None:
         reader.close()
 
 
+def test_windows_that_are_over_are_left_in_their_order(file: Path) -> None:
+    order = _order(_pages([5] * 60), 20)
+    left: list[list[int]] = []
+    reader = PageReader(
+        file, PAGE, order, first_place=50, leave=lambda pages: left.append(pages.tolist())
+    )
+    try:
+        for place, num_left in ((99, 0), (100, 1), (120, 1), (290, 2), (300, 2)):
+            reader.reach(place)
+            assert left == [pages.tolist() for pages in order.pages[:num_left]]
+    finally:
+        reader.close()
+
+
 def test_a_file_that_is_gone_is_left_to_those_who_need_it(file: Path) -> None:
     reader = PageReader(file.with_name("gone"), PAGE, _order(_pages([5] * 60), 20))
     reader.reach(300)

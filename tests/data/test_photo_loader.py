@@ -25,6 +25,7 @@ from resnet_cluster.data import (
     ShorterSideJitter,
     TrainLoader,
     View,
+    image_source,
     load_manifest,
     open_images,
     prepare,
@@ -199,6 +200,18 @@ def test_a_few_pages_at_a_time_every_world_size_trains_on_the_same_places(
             assert ids == steps[step].tolist()
     rest = _epoch(_train(photos, _random, **settings), 1, first_step=2)
     assert list(rest) == expected.places[240:480].tolist()
+
+
+@pytest.mark.parametrize("available", [0, 1 << 60])
+def test_pages_that_are_left_come_back_as_they_were(
+    photos: Manifest, available: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_source, "available_bytes", lambda: available)
+    loader = _train(photos, _random, batch=20, shuffle_pages=2)
+    first = _epoch(loader, 1)
+    assert _same(first, _epoch(loader, 1))
+    shuffled = _epoch(_train(photos, _random, batch=20), 1)
+    assert all(torch.equal(first[place], shuffled[place]) for place in first.keys() & shuffled)
 
 
 def test_the_size_may_change_between_epochs(photos: Manifest) -> None:
