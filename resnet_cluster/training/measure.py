@@ -8,15 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from resnet_cluster.data import Manifest, read_labels, split_holdout, training_statistics
+from resnet_cluster.data import (
+    Manifest,
+    PixelStatistics,
+    read_labels,
+    split_holdout,
+    training_statistics,
+)
 from resnet_cluster.evaluation import Score
 from resnet_cluster.spec import JobSpec, Protocol
 from resnet_cluster.training.local import LocalContext
 from resnet_cluster.training.pixels import build_pixels
 from resnet_cluster.training.run import initialised_net
-from resnet_cluster.training.split import build_eval_split
+from resnet_cluster.training.split import EvalSplit, build_eval_split
 
 
 def measure(
@@ -43,13 +50,8 @@ def measure(
     Raises:
         IntegrityError: an image is damaged, or a file is not what was prepared.
     """
-    net = initialised_net(job, len(manifest.classes), device)
-    net.load_state_dict(weights)
-    train_ids, _ = split_holdout(read_labels(manifest.beton("train")), job.data.holdout, job.seed)
-    pixels = build_pixels(job, training_statistics(manifest, train_ids), device)
-    context = LocalContext(run_dir=Path(), device=device, loader_threads=num_threads)
     indices = np.arange(manifest.test.num_images)
-    split = build_eval_split(job, manifest, "test", indices, pixels, context)
+    split = open_test_split(job, manifest, indices, device=device, num_threads=num_threads)
     done, total = 0, split.num_views(protocol)
 
     def count(views: int) -> None:
@@ -57,4 +59,34 @@ def measure(
         done += views
         on_progress(done, total)
 
+    net = trained_net(job, split.num_classes, weights, device)
     return replace(split, on_views=count).measure(net, protocol)
+
+
+def trained_net(
+    job: JobSpec, num_classes: int, weights: dict[str, Tensor], device: torch.device
+) -> nn.Module:
+    """A job's network with the weights of its run."""
+    net = initialised_net(job, num_classes, device)
+    net.load_state_dict(weights)
+    return net
+
+
+def open_test_split(
+    job: JobSpec,
+    manifest: Manifest,
+    indices: NDArray[np.int64],
+    *,
+    device: torch.device,
+    num_threads: int,
+) -> EvalSplit:
+    """Images of the test split, in this process, as the job measures them."""
+    pixels = build_pixels(job, run_statistics(job, manifest), device)
+    context = LocalContext(run_dir=Path(), device=device, loader_threads=num_threads)
+    return build_eval_split(job, manifest, "test", indices, pixels, context)
+
+
+def run_statistics(job: JobSpec, manifest: Manifest) -> PixelStatistics:
+    """Those of the images that the job trains on."""
+    train_ids, _ = split_holdout(read_labels(manifest.beton("train")), job.data.holdout, job.seed)
+    return training_statistics(manifest, train_ids)

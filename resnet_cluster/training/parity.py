@@ -6,7 +6,6 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,17 +18,11 @@ from resnet_cluster.data import (
     EvalLoader,
     Manifest,
     PixelStatistics,
-    read_labels,
-    split_holdout,
-    training_statistics,
 )
 from resnet_cluster.data.beton import JPEG_MODE, BetonIndex, read_index
 from resnet_cluster.evaluation import Pair, Parity, compare_paths
 from resnet_cluster.spec import DataSpec, JobSpec
-from resnet_cluster.training.local import LocalContext
-from resnet_cluster.training.pixels import build_pixels
-from resnet_cluster.training.run import initialised_net
-from resnet_cluster.training.split import build_eval_split
+from resnet_cluster.training.measure import open_test_split, run_statistics, trained_net
 
 
 def measure_parity(
@@ -56,14 +49,8 @@ def measure_parity(
     Raises:
         IntegrityError: an image is damaged, or a file is not what was prepared.
     """
-    net = initialised_net(job, len(manifest.classes), device)
-    net.load_state_dict(weights)
-    train_ids, _ = split_holdout(read_labels(manifest.beton("train")), job.data.holdout, job.seed)
-    statistics = training_statistics(manifest, train_ids)
-    context = LocalContext(run_dir=Path(), device=device, loader_threads=num_threads)
     indices = _evenly(manifest.test.num_images, limit)
-    pixels = build_pixels(job, statistics, device)
-    split = build_eval_split(job, manifest, "test", indices, pixels, context)
+    split = open_test_split(job, manifest, indices, device=device, num_threads=num_threads)
 
     def pairs() -> Iterator[Pair]:
         done = 0
@@ -73,10 +60,10 @@ def measure_parity(
             on_progress(done, len(indices))
 
     return compare_paths(
-        net,
+        trained_net(job, split.num_classes, weights, device),
         pairs(),
-        pixels.normalize,
-        _torchvision_normalize(job.data, statistics, device),
+        split.pixels.normalize,
+        _torchvision_normalize(job.data, run_statistics(job, manifest), device),
     )
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from tiny_jobs import final_weights, make_tiny_job, train
+from tiny_jobs import final_weights, make_photo_job, make_tiny_job, train
 
 from resnet_cluster.data import load_manifest
 from resnet_cluster.evaluation import Parity
@@ -42,7 +41,7 @@ def test_of_raw_squares_nothing_differs(few_digits: Path, tmp_path: Path, normal
 def test_photographs_come_to_the_same_within_a_twentieth_of_a_grey_level(
     photos: Path, tmp_path: Path
 ) -> None:
-    job = photo_job()
+    job = make_photo_job()
     _, journal = train(job, photos, tmp_path)
     seen: list[tuple[int, int]] = []
     found = measure_parity(
@@ -60,19 +59,3 @@ def test_photographs_come_to_the_same_within_a_twentieth_of_a_grey_level(
     assert found.logit_difference < 0.01
     assert found.top1_err == pytest.approx(journal.finals[0].score.top1_err)
     assert _measured(job, photos, tmp_path, limit=5).num_images == 5
-
-
-def photo_job(**changes: Any) -> JobSpec:
-    """Four steps on photographs."""
-    return make_tiny_job(
-        {
-            "data.name": "photos",
-            "data.augment": {"pad": 0, "flip": True},
-            "data.crop": {"kind": "random_resized", "size": 64},
-            "data.view": {"resize": 73, "size": 64},
-            "data.normalize": "channel_mean_std",
-            "train.global_batch_size": 16,
-            "train.iterations": 4,
-            **changes,
-        }
-    )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_jobs import Journal, assert_same, final_weights, last_state, make_tiny_job, train
+from tiny_jobs import Journal, assert_same, final_weights, last_state, make_photo_job, train
 
 from resnet_cluster.data import load_manifest
 from resnet_cluster.data.beton import read_index
@@ -18,18 +18,11 @@ from resnet_cluster.training import BadSample, loop
 
 def photo_job(**changes: Any) -> JobSpec:
     """Two epochs of four steps, at 32 pixels and then at 64."""
-    return make_tiny_job(
+    grow = {"from_size": 32, "begin": 0, "end": 4}
+    return make_photo_job(
         {
-            "data.name": "photos",
             "data.augment": {"pad": 0, "flip": True, "color": "pca"},
-            "data.crop": {
-                "kind": "random_resized",
-                "size": 64,
-                "grow": {"from_size": 32, "begin": 0, "end": 4},
-            },
-            "data.view": {"resize": 73, "size": 64},
-            "data.normalize": "channel_mean_std",
-            "train.global_batch_size": 16,
+            "data.crop": {"kind": "random_resized", "size": 64, "grow": grow},
             "train.iterations": 8,
             **changes,
         }

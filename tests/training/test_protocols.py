@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_jobs import final_weights, make_tiny_job, train
+from tiny_jobs import final_weights, make_photo_job, make_tiny_job, train
 from torch import Tensor, nn
 from torchvision.transforms import functional
 
@@ -25,16 +25,10 @@ SCALES = (56, 64, 80)
 
 
 def photo_job(**changes: Any) -> JobSpec:
-    """Four steps on photographs, measured under every protocol."""
-    return make_tiny_job(
+    """Measured under every protocol."""
+    return make_photo_job(
         {
-            "data.name": "photos",
-            "data.augment": {"pad": 0, "flip": True},
-            "data.crop": {"kind": "random_resized", "size": 64},
-            "data.view": {"resize": 73, "size": 64},
             "data.normalize": "channel_mean",
-            "train.global_batch_size": 16,
-            "train.iterations": 4,
             "evaluate.protocols": ["single", "ten-crop", "multi-scale"],
             "evaluate.scales": list(SCALES),
             **changes,

@@ -43,6 +43,20 @@ def make_tiny_job(changes: Mapping[str, Any] | None = None) -> JobSpec:
     return make_job(_TINY | dict(changes or {}))
 
 
+def make_photo_job(changes: Mapping[str, Any] | None = None) -> JobSpec:
+    """Four steps of the same net on photographs, at 64 pixels."""
+    photos = {
+        "data.name": "photos",
+        "data.augment": {"pad": 0, "flip": True},
+        "data.crop": {"kind": "random_resized", "size": 64},
+        "data.view": {"resize": 73, "size": 64},
+        "data.normalize": "channel_mean_std",
+        "train.global_batch_size": 16,
+        "train.iterations": 4,
+    }
+    return make_tiny_job(photos | dict(changes or {}))
+
+
 class Journal:
     """What a training reported."""
 
