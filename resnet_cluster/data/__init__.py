@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from resnet_cluster.data.batches import BadSample, Batch, BatchIterator
     from resnet_cluster.data.beton import read_labels
     from resnet_cluster.data.check import check_dataset
-    from resnet_cluster.data.image_source import ImageSource, open_images
+    from resnet_cluster.data.image_source import NUM_BUFFERS, ImageSource, open_images
     from resnet_cluster.data.loader import EvalLoader, TrainLoader
     from resnet_cluster.data.manifest import (
         KNOWN_SOURCES,
@@ -45,7 +45,7 @@ _MODULES = {
     "batches": ("BadSample", "Batch", "BatchIterator"),
     "beton": ("read_labels",),
     "check": ("check_dataset",),
-    "image_source": ("ImageSource", "open_images"),
+    "image_source": ("NUM_BUFFERS", "ImageSource", "open_images"),
     "loader": ("EvalLoader", "TrainLoader"),
     "manifest": (
         "KNOWN_SOURCES",
@@ -76,6 +76,7 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     "KNOWN_SOURCES",
     "MEAN_SIDE",
+    "NUM_BUFFERS",
     "BadSample",
     "Batch",
     "BatchIterator",

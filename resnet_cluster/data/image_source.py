@@ -17,7 +17,11 @@ from resnet_cluster.data.manifest import Manifest
 from resnet_cluster.data.manifest_fields import SplitName
 from resnet_cluster.data.pixels import Cutter
 from resnet_cluster.data.views import View
+from resnet_cluster.errors import PreflightError
 from resnet_cluster.host_memory import available_bytes
+
+NUM_BUFFERS = 5
+"""Batches in memory at once: FFCV's three ahead, one that is filled and one in use."""
 
 
 class ImageSource:
@@ -54,9 +58,21 @@ class ImageSource:
         Args:
             batches: places in the beton, int64 [b] each.
             view: what is seen of an image; None shows raw squares of one size as they are.
+
+        Raises:
+            PreflightError: the batches do not find room in memory.
         """
         self._view = view
         self.batch_bytes = max(map(self._bytes_of, batches), default=0)
+        available = available_bytes()
+        if NUM_BUFFERS * self.batch_bytes > available:
+            raise PreflightError(
+                f"{self.index.path}: {NUM_BUFFERS} of its largest batches come to "
+                f"{NUM_BUFFERS * self.batch_bytes / 2**20:,.0f} MiB of pixels, and "
+                f"{available / 2**20:,.0f} MiB of memory are available",
+                mend="use smaller crops, scales or groups (data.crop, evaluate.scales, "
+                "train.bn_group), or a machine with more memory",
+            )
 
     def fill(self, places: NDArray[np.int64], room: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Bring the images of a batch into a buffer.

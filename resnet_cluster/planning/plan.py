@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resnet_cluster.data import rank_micro_batches, steps_per_epoch
+from resnet_cluster.data import NUM_BUFFERS, rank_micro_batches, steps_per_epoch
 from resnet_cluster.nets import check_architecture
 from resnet_cluster.planning.facts import DataFacts
 from resnet_cluster.planning.sizes import image_sizes
 from resnet_cluster.spec import JobSource, JobSpec, run_key, schedule_in_steps
 
-LOADER_BATCHES = 5
-"""Micro-batches that a loader keeps in memory: FFCV's three ahead, one filled and one in use."""
 KEPT_CHECKPOINTS = 3
 """Checkpoints on the disk at once: the two that are kept, and one being written."""
 _FLOAT_BYTES = 4
@@ -132,7 +130,7 @@ def plan(
         resources=_resources(job, has_gpu=has_gpu, cpus=cpus_per_worker),
         checkpoint_bytes=checkpoint_bytes,
         storage_bytes=KEPT_CHECKPOINTS * checkpoint_bytes + _FLOAT_BYTES * num_parameters,
-        loader_bytes=LOADER_BATCHES * job.train.bn_group * 3 * max(sizes.training) ** 2,
+        loader_bytes=NUM_BUFFERS * job.train.bn_group * 3 * max(sizes.training) ** 2,
         window_bytes=min(2 * job.data.shuffle_pages * data.page_bytes, data.train_bytes),
     )
 

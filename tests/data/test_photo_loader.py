@@ -34,7 +34,7 @@ from resnet_cluster.data.beton import read_index
 from resnet_cluster.data.encoding import Encoding
 from resnet_cluster.data.page_order import page_order
 from resnet_cluster.data.views import TenCrop, WholeImage
-from resnet_cluster.errors import IntegrityError
+from resnet_cluster.errors import IntegrityError, PreflightError
 
 BATCH, GROUP, SEED = 40, 20, 5
 Views = Callable[[int], View]
@@ -202,7 +202,7 @@ def test_a_few_pages_at_a_time_every_world_size_trains_on_the_same_places(
     assert list(rest) == expected.places[240:480].tolist()
 
 
-@pytest.mark.parametrize("available", [0, 1 << 60])
+@pytest.mark.parametrize("available", [20 << 20, 1 << 60])  # the file has 55 MB
 def test_pages_that_are_left_come_back_as_they_were(
     photos: Manifest, available: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +277,22 @@ def test_a_damaged_photograph_is_named_and_black_and_the_others_are_whole(
                 assert torch.equal(image, whole[place] if place != 17 else torch.zeros_like(image))
     assert [sample.place for sample in bad] == [17]
     assert bad[0].why
+
+
+def test_batches_that_memory_cannot_hold_are_refused(
+    photos: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = 5 * GROUP * 3 * 128 * 128
+    monkeypatch.setattr(image_source, "available_bytes", lambda: needed)
+    with _train(photos, _random).batches(0) as batches:
+        next(batches)
+    monkeypatch.setattr(image_source, "available_bytes", lambda: needed - 1)
+    with (
+        _train(photos, _random).batches(0) as batches,
+        pytest.raises(PreflightError, match=r"train\.beton: 5 of its largest") as refused,
+    ):
+        next(batches)
+    assert "evaluate.scales" in refused.value.mend
 
 
 def test_no_figure_is_taken_of_a_split_with_a_damaged_photograph(spoilt: Manifest) -> None:
