@@ -59,6 +59,7 @@ def submit(
         job, overrides=overrides or (), name=name, seed=seed, workers=workers, data=data
     )
     planned = plan_job(loaded)
+    _warn_of_slow_crops(planned)
     if dry_run:
         _print_plan(planned, output)
         return
@@ -68,6 +69,16 @@ def submit(
             note(f"--name {name} is not needed: this experiment is {existing.name}")
         how = How(address=address, detach=detach, rerun=rerun, output=output)
         _run(planned, existing, store, how)
+
+
+def _warn_of_slow_crops(planned: PlannedJob) -> None:
+    from resnet_cluster.data import best_engine
+
+    if planned.job.data.cuts and best_engine() == "pil":
+        note(
+            "warning: PIL cuts the images, about a third as fast as the extension in C, which was "
+            "not built: install libjpeg-turbo's headers (libjpeg-dev), then resnet-cluster again"
+        )
 
 
 def resume(

@@ -13,6 +13,8 @@ from PIL import Image
 from sandbox import Sandbox
 from tiny_runs import tiny_job
 
+from resnet_cluster.data import pixels
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -94,7 +96,7 @@ def test_options_that_cannot_be_meant(
 
 
 def test_a_run_on_images_of_many_sizes_needs_to_know_how_they_are_cut(
-    folder: Path, call: Call, tmp_path: Path
+    folder: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert call("data", "prepare", folder, "--as", "photos", "--mode", "jpg").code == 0
     job = tmp_path / "job.yaml"
@@ -109,9 +111,16 @@ def test_a_run_on_images_of_many_sizes_needs_to_know_how_they_are_cut(
         "data.normalize=channel_mean",
     ]
     argv = [argument for override in cut for argument in ("--set", override)]
+    monkeypatch.setattr(pixels, "_library", object)
     planned = call("submit", job, "--data", "photos", *small, *argv, "--dry-run", "-o", "json")
     assert planned.code == 0
     assert (planned.json()["train_sizes"], planned.json()["image_size"]) == ([16], 16)
+    assert "warning" not in planned.err
+    monkeypatch.setattr(pixels, "_library", lambda: None)
+    slow = call("submit", job, "--data", "photos", *small, *argv, "--dry-run", "-o", "json")
+    assert slow.json() == planned.json()
+    assert "PIL cuts the images" in slow.err
+    assert "libjpeg-dev" in slow.err
 
 
 def test_verify_names_what_is_wrong(folder: Path, call: Call, home: Path) -> None:
