@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from resnet_cluster.planning import DataFacts
 from resnet_cluster.results import (
     Attempt,
     AttemptEnded,
@@ -49,6 +50,18 @@ DIGITS = DatasetFacts(
     num_holdout_images=0,
     num_test_images=360,
 )
+
+IMAGENET_FACTS = DataFacts(
+    sha256="1" * 64,
+    num_classes=1000,
+    image_size=None,
+    num_train_images=1_281_167,
+    num_test_images=50_000,
+    mean_size=224,
+    train_bytes=110 << 30,
+    page_bytes=8 << 20,
+)
+"""ImageNet's photographs, kept as they come; the bytes are made up."""
 
 _RESNET20: dict[str, Any] = {
     "name": "cifar10_r20",

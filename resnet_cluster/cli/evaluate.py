@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +10,13 @@ import typer
 
 from resnet_cluster.cli.output import Output, OutputOption, as_json, note, print_json
 from resnet_cluster.cli.stores import looked_up, opened_store
+from resnet_cluster.cli.weights import (
+    counting,
+    own_device,
+    own_threads,
+    read_weights,
+    weights_file,
+)
 
 if TYPE_CHECKING:
     from resnet_cluster.data import Manifest
@@ -103,27 +108,25 @@ def _choices(
 
 def _evaluated(asked: _Asked) -> EvaluationRecord:
     """The figure: the one that there is, or a new one."""
-    from resnet_cluster.results import EventLog
+    from resnet_cluster.results import EvaluationRecord, EventLog
 
-    run, protocol = asked.run, asked.protocol
-    for known in run.evaluations:
-        if (known.protocol, known.split) == (protocol.identity, "test"):
-            note(f"{run.name} ({run.run_id}) has been measured so before")
-            return known
-    record = _record(run, protocol, _measured(run, asked.manifest, protocol))
-    EventLog(run.run_dir).record(record)
+    run, log = asked.run, EventLog(asked.run.run_dir)
+    # Of the events, not the store: a run may be named twice, or measured elsewhere meanwhile.
+    name = EvaluationRecord.name_of(asked.protocol.identity, "test", run.job.evaluate.select)
+    if name in log.names():
+        note(f"{run.name} ({run.run_id}) has been measured so before")
+    else:
+        log.record(_record(run, asked.protocol, _measured(asked)))
+    record = log.load(name)
+    assert isinstance(record, EvaluationRecord)
     return record
 
 
 def _dataset(run: RunSummary) -> Manifest:
     from resnet_cluster.data import check_dataset, load_manifest
-    from resnet_cluster.errors import IntegrityError, RunNotFinishedError
+    from resnet_cluster.errors import IntegrityError
 
-    if not any(artefact.name == "weights" for artefact in run.artefacts):
-        raise RunNotFinishedError(
-            f"{run.name} ({run.run_id}) is {run.state} and has no weights yet",
-            mend=f"finish it with `resnet-cluster resume {run.name}`",
-        )
+    weights_file(run)
     manifest = load_manifest(run.job.data.name)
     if manifest.sha256 != run.dataset.sha256:
         raise IntegrityError(
@@ -134,28 +137,20 @@ def _dataset(run: RunSummary) -> Manifest:
     return manifest
 
 
-def _measured(run: RunSummary, manifest: Manifest, protocol: Protocol) -> Score:
-    import torch
-
-    from resnet_cluster.checkpoints import load_weights
-    from resnet_cluster.cli.display import preparing
-    from resnet_cluster.data import Progress
+def _measured(asked: _Asked) -> Score:
     from resnet_cluster.training.measure import measure
 
-    weights = next(artefact for artefact in run.artefacts if artefact.name == "weights")
-    note(f"measuring {run.name} on {manifest.test.num_images:,} images: {protocol.identity}")
-    began = time.monotonic()
-    with preparing() as show:
+    run, manifest = asked.run, asked.manifest
+    note(f"measuring {run.name} on {manifest.test.num_images:,} images: {asked.protocol.identity}")
+    with counting("views", run.name) as on_progress:
         return measure(
             run.job,
             manifest,
-            load_weights(run.run_dir / weights.path, sha256=weights.sha256),
-            protocol,
-            device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-            num_threads=len(os.sched_getaffinity(0)),
-            on_progress=lambda done, total: show(
-                Progress("views", done, total, time.monotonic() - began, run.name)
-            ),
+            read_weights(run),
+            asked.protocol,
+            device=own_device(),
+            num_threads=own_threads(),
+            on_progress=on_progress,
         )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +9,13 @@ import typer
 
 from resnet_cluster.cli.output import Output, OutputOption, as_json, note, print_json, print_pairs
 from resnet_cluster.cli.stores import looked_up, opened_store
+from resnet_cluster.cli.weights import (
+    counting,
+    own_device,
+    own_threads,
+    read_weights,
+    weights_file,
+)
 
 if TYPE_CHECKING:
     from resnet_cluster.data import Manifest
@@ -28,16 +33,13 @@ def parity(
 ) -> None:
     """Compare a run's network on our pixels and on PIL's and torchvision's; store what differs."""
     from resnet_cluster.data import check_dataset, load_manifest
-    from resnet_cluster.results import EventLog
 
     with opened_store() as store:
         found = looked_up(store, run)
     manifest = load_manifest(name)
     _check_fits(found, manifest)
     check_dataset(manifest.folder)
-    record = _record(manifest, _measured(found, manifest, limit))
-    if not EventLog(found.run_dir).record(record):
-        note(f"{found.name} has a comparison of these images already, which stays as it is")
+    record = _compared(found, manifest, limit)
     if output is Output.json:
         print_json(as_json(record))
     else:
@@ -45,13 +47,9 @@ def parity(
 
 
 def _check_fits(run: RunSummary, manifest: Manifest) -> None:
-    from resnet_cluster.errors import RunNotFinishedError, UsageError
+    from resnet_cluster.errors import UsageError
 
-    if not any(artefact.name == "weights" for artefact in run.artefacts):
-        raise RunNotFinishedError(
-            f"{run.name} ({run.run_id}) is {run.state} and has no weights yet",
-            mend=f"finish it with `resnet-cluster resume {run.name}`",
-        )
+    weights_file(run)
     if len(manifest.classes) != run.dataset.num_classes:
         raise UsageError(
             f"{manifest.name} has {len(manifest.classes)} classes, and {run.name} was trained on "
@@ -66,27 +64,34 @@ def _check_fits(run: RunSummary, manifest: Manifest) -> None:
         )
 
 
-def _measured(run: RunSummary, manifest: Manifest, limit: int | None) -> Parity:
-    import torch
+def _compared(run: RunSummary, manifest: Manifest, limit: int | None) -> ParityRecord:
+    """The comparison: the one that there is, or a new one."""
+    from resnet_cluster.results import EventLog, ParityRecord
 
-    from resnet_cluster.checkpoints import load_weights
-    from resnet_cluster.cli.display import preparing
-    from resnet_cluster.data import Progress
+    log = EventLog(run.run_dir)
+    num_images = min(limit or manifest.test.num_images, manifest.test.num_images)
+    name = ParityRecord.name_of(manifest.sha256, num_images)
+    if name in log.names():
+        note(f"{run.name} has a comparison of these images already, which stays as it is")
+    else:
+        log.record(_record(manifest, _measured(run, manifest, limit)))
+    record = log.load(name)
+    assert isinstance(record, ParityRecord)
+    return record
+
+
+def _measured(run: RunSummary, manifest: Manifest, limit: int | None) -> Parity:
     from resnet_cluster.training.parity import measure_parity
 
-    weights = next(artefact for artefact in run.artefacts if artefact.name == "weights")
-    began = time.monotonic()
-    with preparing() as show:
+    with counting("comparing", manifest.name) as on_progress:
         return measure_parity(
             run.job,
             manifest,
-            load_weights(run.run_dir / weights.path, sha256=weights.sha256),
+            read_weights(run),
             limit=limit,
-            device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
-            num_threads=len(os.sched_getaffinity(0)),
-            on_progress=lambda done, total: show(
-                Progress("comparing", done, total, time.monotonic() - began, manifest.name)
-            ),
+            device=own_device(),
+            num_threads=own_threads(),
+            on_progress=on_progress,
         )
 
 

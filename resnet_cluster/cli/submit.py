@@ -76,7 +76,7 @@ def _warn_of_slow_crops(planned: PlannedJob) -> None:
 
     if planned.job.data.cuts and best_engine() == "pil":
         note(
-            "warning: PIL cuts the images, about a third as fast as the extension in C, which was "
+            "warning: PIL cuts the images, half as fast or less than the extension in C, which was "
             "not built: install libjpeg-turbo's headers (libjpeg-dev), then resnet-cluster again"
         )
 

@@ -57,8 +57,7 @@ def check_memory(job: JobSpec, plan: Plan, available_bytes: int) -> None:
     mend = "lower train.bn_group or --workers"
     if plan.window_bytes:
         needs += f" and {_gib(plan.window_bytes)} for the pages that are shuffled together"
-        share = (available_bytes - buffers) / plan.window_bytes
-        fitting = int(job.data.shuffle_pages * share)
+        fitting = (available_bytes - buffers) // (2 * plan.page_bytes)
         if fitting > 0:
             mend = f"set data.shuffle_pages to {fitting} or less"
     raise PreflightError(

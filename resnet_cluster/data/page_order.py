@@ -72,6 +72,7 @@ def page_order(
 
 def _windows(num_pages: int, window_pages: int, seed: int, epoch: int) -> NDArray[np.int64]:
     """The window of each page, int64 [num_pages]: one page of every stretch in each window."""
+    window_pages = min(window_pages, num_pages)
     num_windows = -(-num_pages // window_pages)
     windows = np.empty(num_pages, np.int64)
     for number, stretch in enumerate(np.array_split(np.arange(num_pages), window_pages)):

@@ -3,7 +3,7 @@
 A crop's pixels are those of PIL: decoded by libjpeg's accurate transform with smooth upsampling of
 colours, the region cut out, resized by the antialiased bilinear filter (first its rows, then its
 columns, 8 bits in between), the window cut out, mirrored. So says `_cut_by_pil`; the extension in
-C gives the same bytes some three times as fast, by decoding only what the window needs.
+C gives the same bytes two to three times as fast, by decoding only what the window needs.
 """
 
 from __future__ import annotations

@@ -64,6 +64,8 @@ class Plan:
     window_bytes: int
     """Page cache that a machine needs for the pages that are shuffled together, and for those that
     are next; 0 where all images are shuffled, which reads at random whatever is not in memory."""
+    page_bytes: int
+    """Of a page of the training split's file."""
 
     @property
     def micro_batches(self) -> int:
@@ -131,6 +133,7 @@ def plan(
         checkpoint_bytes=checkpoint_bytes,
         storage_bytes=KEPT_CHECKPOINTS * checkpoint_bytes + _FLOAT_BYTES * num_parameters,
         loader_bytes=NUM_BUFFERS * job.train.bn_group * 3 * max(sizes.training) ** 2,
+        page_bytes=data.page_bytes,
         window_bytes=min(2 * job.data.shuffle_pages * data.page_bytes, data.train_bytes),
     )
 

@@ -200,7 +200,12 @@ class EvaluationRecord(Record):
 
     @property
     def event_name(self) -> str:
-        return f"evaluation-{self.protocol}-{self.split}-{self.select}"
+        return self.name_of(self.protocol, self.split, self.select)
+
+    @staticmethod
+    def name_of(protocol: str, split: str, select: str) -> str:
+        """The event of a figure: a run has one of each."""
+        return f"evaluation-{protocol}-{split}-{select}"
 
 
 class ArtefactRecord(Record):
@@ -255,7 +260,12 @@ class ParityRecord(Record):
 
     @property
     def event_name(self) -> str:
-        return f"parity-{self.dataset_sha256[:12]}-{self.num_images}"
+        return self.name_of(self.dataset_sha256, self.num_images)
+
+    @staticmethod
+    def name_of(dataset_sha256: str, num_images: int) -> str:
+        """The event of a comparison: a run has one for so many images of a data set."""
+        return f"parity-{dataset_sha256[:12]}-{num_images}"
 
 
 AnyRecord = Annotated[

@@ -51,7 +51,14 @@ def measure(
         IntegrityError: an image is damaged, or a file is not what was prepared.
     """
     indices = np.arange(manifest.test.num_images)
-    split = open_test_split(job, manifest, indices, device=device, num_threads=num_threads)
+    split = open_test_split(
+        job,
+        manifest,
+        indices,
+        run_statistics(job, manifest),
+        device=device,
+        num_threads=num_threads,
+    )
     done, total = 0, split.num_views(protocol)
 
     def count(views: int) -> None:
@@ -76,12 +83,13 @@ def open_test_split(
     job: JobSpec,
     manifest: Manifest,
     indices: NDArray[np.int64],
+    statistics: PixelStatistics,
     *,
     device: torch.device,
     num_threads: int,
 ) -> EvalSplit:
     """Images of the test split, in this process, as the job measures them."""
-    pixels = build_pixels(job, run_statistics(job, manifest), device)
+    pixels = build_pixels(job, statistics, device)
     context = LocalContext(run_dir=Path(), device=device, loader_threads=num_threads)
     return build_eval_split(job, manifest, "test", indices, pixels, context)
 

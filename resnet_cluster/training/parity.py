@@ -50,7 +50,10 @@ def measure_parity(
         IntegrityError: an image is damaged, or a file is not what was prepared.
     """
     indices = _evenly(manifest.test.num_images, limit)
-    split = open_test_split(job, manifest, indices, device=device, num_threads=num_threads)
+    statistics = run_statistics(job, manifest)
+    split = open_test_split(
+        job, manifest, indices, statistics, device=device, num_threads=num_threads
+    )
 
     def pairs() -> Iterator[Pair]:
         done = 0
@@ -63,7 +66,7 @@ def measure_parity(
         trained_net(job, split.num_classes, weights, device),
         pairs(),
         split.pixels.normalize,
-        _torchvision_normalize(job.data, run_statistics(job, manifest), device),
+        _torchvision_normalize(job.data, statistics, device),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from factories import make_job
+from factories import IMAGENET_FACTS, make_job
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ from resnet_cluster.cluster.capacity import Cluster, cpus_per_worker, takes_gpu
 from resnet_cluster.cluster.preflight import check_memory, check_resources, check_space
 from resnet_cluster.errors import PreflightError
 from resnet_cluster.host_memory import available_bytes
-from resnet_cluster.planning import DataFacts, Plan, plan
+from resnet_cluster.planning import Plan, plan
 from resnet_cluster.spec import JobSpec, load_job
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
@@ -122,22 +122,12 @@ def test_a_worker_has_its_gpus_share_of_the_cores(
 
 def photo_plan(**overrides: object) -> tuple[JobSpec, Plan]:
     """On two workers with 2,048 images each in a group, and 1,000 pages of 8 MiB together."""
-    facts = DataFacts(
-        sha256="1" * 64,
-        num_classes=10,
-        image_size=None,
-        num_train_images=1_000_000,
-        num_test_images=50_000,
-        mean_size=224,
-        train_bytes=110 << 30,
-        page_bytes=8 << 20,
-    )
     changes = {"data.shuffle_pages": 1000, "resources.workers": 2} | overrides
     loaded = load_job(
         JOBS / "imagenet_r50_paper.yaml",
         overrides=[f"{key}={value}" for key, value in changes.items()],
     )
-    return loaded.spec, plan(loaded.spec, facts, source=loaded.source)
+    return loaded.spec, plan(loaded.spec, IMAGENET_FACTS, source=loaded.source)
 
 
 def test_what_memory_cannot_hold_is_refused_with_what_it_can() -> None:
@@ -153,6 +143,16 @@ def test_what_memory_cannot_hold_is_refused_with_what_it_can() -> None:
     with pytest.raises(PreflightError) as refused:
         check_memory(job, planned, buffers // 2)
     assert "train.bn_group" in refused.value.mend
+
+
+def test_a_window_of_the_whole_file_is_mended_by_one_that_fits() -> None:
+    job, planned = photo_plan(**{"data.shuffle_pages": 10**6})
+    available = 55 << 30
+    with pytest.raises(PreflightError) as refused:
+        check_memory(job, planned, available)
+    proposed = re.search(r"data\.shuffle_pages to (\d+)", refused.value.mend)
+    assert proposed
+    check_memory(*photo_plan(**{"data.shuffle_pages": int(proposed[1])}), available)
 
 
 def test_a_window_is_no_larger_than_the_file() -> None:

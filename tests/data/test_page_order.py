@@ -59,6 +59,11 @@ def test_one_window_is_the_order_of_data_that_fits(layout: list[int], epoch: int
     assert np.array_equal(order.places, expected)
 
 
+def test_a_window_of_any_size_takes_no_longer_than_the_file_has_pages() -> None:
+    page_of = _pages([5] * 60)
+    assert np.array_equal(_order(page_of, 10**9).places, _order(page_of, 60).places)
+
+
 def test_it_is_a_function_of_seed_and_epoch() -> None:
     page_of = _pages([7] * 200)
     first = _order(page_of, 20).places

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from factories import IMAGENET_FACTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,14 +31,7 @@ DIGITS = DataFacts(
 )
 
 
-PHOTOS = DataFacts(
-    sha256="e" * 64,
-    num_classes=1000,
-    image_size=None,
-    num_train_images=1_281_167,
-    num_test_images=50_000,
-    mean_size=224,
-)
+PHOTOS = IMAGENET_FACTS
 CROPPED = ["data.augment.pad=0", "data.crop={kind: shorter_side_jitter, size: 224}"]
 VIEWED = [*CROPPED, "data.view={resize: 256, size: 224}"]
 

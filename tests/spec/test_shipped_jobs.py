@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from factories import IMAGENET_FACTS
 from job_values import SHIPPED
 
-from resnet_cluster.planning import DataFacts, plan
+from resnet_cluster.planning import plan
 from resnet_cluster.spec import (
     PlateauSchedule,
     RandomResizedSpec,
@@ -26,14 +27,6 @@ from resnet_cluster.spec import (
 from resnet_cluster.training.rate import LearningRate
 
 ROOT = SHIPPED.parent
-IMAGENET = DataFacts(
-    sha256="1" * 64,
-    num_classes=1000,
-    image_size=None,
-    num_train_images=1_281_167,
-    num_test_images=50_000,
-    mean_size=224,
-)
 NAMES = [
     "cifar10_r110.yaml",
     "cifar10_r20.yaml",
@@ -135,7 +128,7 @@ def test_an_imagenet_job_serves_every_depth_and_its_plain_twin(
     if depth < 50:
         overrides.append("model.variant=v1")
     job, source = load_job(SHIPPED / name, overrides=overrides, workers=workers)
-    planned = plan(job, IMAGENET, source=source)
+    planned = plan(job, IMAGENET_FACTS, source=source)
     assert planned.num_classes == 1000
     assert sum(planned.micro_batches_per_worker) == 8
 

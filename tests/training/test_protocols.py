@@ -113,6 +113,30 @@ def test_small_squares_in_ten_crops(few_digits: Path, tmp_path: Path) -> None:
     assert ten.score.top1_err == pytest.approx(error)
 
 
+def test_several_scales_subtract_the_mean_colour_of_a_mean_image(
+    few_digits: Path, tmp_path: Path
+) -> None:
+    changes = {"evaluate.protocols": ["multi-scale"], "evaluate.scales": [8, 12]}
+    job = make_tiny_job(changes)
+    assert job.data.normalize == "pixel_mean"
+    _, journal = train(job, few_digits, tmp_path)
+    net, manifest = _net(job, tmp_path, 10), load_manifest(str(few_digits))
+    mean = torch.tensor(manifest.channel_mean).float().view(3, 1, 1)
+    probabilities, labels = [], []
+    with torch.no_grad():
+        for image, label in _images(few_digits):
+            labels.append(label)
+            seen = []
+            for scale in (8, 12):
+                whole = functional.pil_to_tensor(functional.resize(image, [scale])).float() - mean
+                seen += [net(view[None]).softmax(1)[0] for view in (whole, whole.flip(-1))]
+            probabilities.append(torch.stack(seen).mean(0))
+    loss, error = _score(probabilities, labels)
+    (final,) = journal.finals
+    assert final.score.loss == pytest.approx(loss, abs=2e-3)
+    assert final.score.top1_err == pytest.approx(error)
+
+
 def test_after_the_training_the_figures_are_the_same(photos: Path, tmp_path: Path) -> None:
     job = photo_job(**{"data.normalize": "channel_mean_std"})
     _, journal = train(job, photos, tmp_path)

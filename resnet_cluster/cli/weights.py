@@ -1,0 +1,67 @@
+"""What the commands on a finished run's network share: its weights, a device, a progress bar."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from resnet_cluster.results import ArtefactRecord, RunSummary
+
+
+def weights_file(run: RunSummary) -> ArtefactRecord:
+    """The weights that a run ended with.
+
+    Raises:
+        RunNotFinishedError: it has none yet.
+    """
+    from resnet_cluster.errors import RunNotFinishedError
+
+    for artefact in run.artefacts:
+        if artefact.name == "weights":
+            return artefact
+    raise RunNotFinishedError(
+        f"{run.name} ({run.run_id}) is {run.state} and has no weights yet",
+        mend=f"finish it with `resnet-cluster resume {run.name}`",
+    )
+
+
+def read_weights(run: RunSummary) -> dict[str, torch.Tensor]:
+    """Their content.
+
+    Raises:
+        RunNotFinishedError: there are none yet.
+        IntegrityError: the file is absent or was changed.
+    """
+    from resnet_cluster.checkpoints import load_weights
+
+    file = weights_file(run)
+    return load_weights(run.run_dir / file.path, sha256=file.sha256)
+
+
+def own_device() -> torch.device:
+    """A GPU where there is one."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def own_threads() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@contextlib.contextmanager
+def counting(stage: str, name: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar for work on a network; gives what is called with what is done, and all."""
+    from resnet_cluster.cli.display import preparing
+    from resnet_cluster.data import Progress
+
+    began = time.monotonic()
+    with preparing() as show:
+        yield lambda done, total: show(Progress(stage, done, total, time.monotonic() - began, name))
