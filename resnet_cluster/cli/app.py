@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from resnet_cluster import __version__
-from resnet_cluster.cli import data, evaluate, init, parity, report, runs, submit
+from resnet_cluster.cli import data, ensemble, evaluate, init, parity, report, runs, submit
 
 app = typer.Typer(
     name="resnet-cluster",
@@ -48,6 +48,7 @@ app.command("stop")(runs.stop)
 app.command("resume")(submit.resume)
 app.command("rm")(runs.rm)
 app.command("evaluate")(evaluate.evaluate)
+app.command("ensemble")(ensemble.ensemble)
 app.command("report")(report.report)
 data.app.command("parity")(parity.parity)
 app.add_typer(data.app, name="data", help="Prepare data sets and look at them.")

@@ -17,6 +17,7 @@ from resnet_cluster.results import (
     AttemptStarted,
     AttemptTraining,
     BadSampleRecord,
+    EnsembleRecord,
     EpochRecord,
     EvaluationRecord,
     ParityRecord,
@@ -88,13 +89,9 @@ def describe(record: AnyRecord) -> str:
         case EpochRecord():
             return _describe_epoch(record)
         case EvaluationRecord():
-            errors = record.errors
-            top5 = "" if errors.top5_err is None else f", top-5 {errors.top5_err:.2f} %"
-            views = "single view" if record.protocol == "single" else record.protocol
-            return (
-                f"{record.split} error, {views}: {errors.top1_err:.2f} %{top5} "
-                f"({errors.num_images:,} images)"
-            )
+            return _describe_figure(record)
+        case EnsembleRecord():
+            return _describe_figure(record, whose=f", {len(record.members)} runs")
         case BadSampleRecord():
             return (
                 f"image {record.place:,} of the {record.split} split is damaged ({record.why}) "
@@ -110,6 +107,16 @@ def describe(record: AnyRecord) -> str:
             return record.state + (f": {record.message}" if record.message else "")
         case _:
             return ""
+
+
+def _describe_figure(record: EvaluationRecord | EnsembleRecord, *, whose: str = "") -> str:
+    errors = record.errors
+    top5 = "" if errors.top5_err is None else f", top-5 {errors.top5_err:.2f} %"
+    views = "single view" if record.protocol == "single" else record.protocol
+    return (
+        f"{record.split} error{whose}, {views}: {errors.top1_err:.2f} %{top5} "
+        f"({errors.num_images:,} images)"
+    )
 
 
 def _describe_epoch(record: EpochRecord) -> str:
@@ -212,11 +219,15 @@ def duration(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def preparing() -> Iterator[Callable[[PreparationProgress], None]]:
-    """A bar for the preparation of a data set; gives what is called with its progress."""
+def preparing(err: TextIO | None = None) -> Iterator[Callable[[PreparationProgress], None]]:
+    """A bar for the preparation of a data set; gives what is called with its progress.
+
+    Args:
+        err: where people read; stderr by default.
+    """
     from rich.progress import BarColumn, Progress, TextColumn
 
-    target = console(sys.stderr)
+    target = console(err or sys.stderr)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=24))
     with Progress(*columns, console=target, transient=True, disable=not redraws(target)) as bar:
         task = bar.add_task("", total=None)
@@ -237,5 +248,5 @@ def preparing() -> Iterator[Callable[[PreparationProgress], None]]:
         try:
             yield show
         except KeyboardInterrupt:  # typer makes an exit code of it, and no words
-            note("interrupted")
+            note("interrupted", stream=err)
             raise

@@ -3,64 +3,63 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from resnet_cluster.cli.output import Output, OutputOption, as_json, note, print_json
-from resnet_cluster.cli.stores import looked_up, opened_store
-from resnet_cluster.cli.weights import (
-    counting,
-    own_device,
-    own_threads,
-    read_weights,
-    weights_file,
+from resnet_cluster.cli.protocols import (
+    AverageOption,
+    ProtocolOption,
+    RunsArgument,
+    ScalesOption,
+    choices,
+    own_dataset,
 )
+from resnet_cluster.cli.stores import looked_up, opened_store
+from resnet_cluster.cli.submit import AddressOption
+from resnet_cluster.cli.weights import counting, own_context, read_weights, weights_file
 
 if TYPE_CHECKING:
     from resnet_cluster.data import Manifest
-    from resnet_cluster.evaluation import Score
+    from resnet_cluster.evaluation import Contents
     from resnet_cluster.results import EvaluationRecord, RunSummary
-    from resnet_cluster.spec import EvaluateSpec, Protocol
-
-
-class ProtocolName(StrEnum):
-    """Protocols; named here too, so that `--help` imports nothing."""
-
-    single = "single"
-    ten_crop = "ten-crop"
-    multi_scale = "multi-scale"
-
-
-class AverageName(StrEnum):
-    """What is averaged over the views of an image."""
-
-    softmax = "softmax"
-    logits = "logits"
+    from resnet_cluster.spec import EvaluateSpec, JobSpec, Protocol
+    from resnet_cluster.training import FinalResult
 
 
 def evaluate(
-    runs: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Ids, beginnings of them, or names.")
-    ],
-    protocol: Annotated[ProtocolName, typer.Option(help="The views of an image.")],
-    scales: Annotated[
-        str | None,
-        typer.Option(metavar="A,B,...", help="Shorter sides of multi-scale, in pixels."),
+    runs: RunsArgument,
+    protocol: ProtocolOption,
+    scales: ScalesOption = None,
+    average: AverageOption = None,
+    predictions_gb: Annotated[
+        float | None,
+        typer.Option(min=0, help="GB of each run's storage for predictions; the job's otherwise."),
     ] = None,
-    average: Annotated[
-        AverageName | None, typer.Option(help="What is averaged over the views.")
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes on a Ray cluster, one for each GPU; without one here."),
     ] = None,
+    address: AddressOption = None,
     output: OutputOption = Output.table,
 ) -> None:
     """Measure the weights of finished runs on their test split, and store the errors."""
     with opened_store() as store:
         found = [looked_up(store, run) for run in runs]
     # All are looked at before the first is measured: what is refused changes nothing.
-    asked = [_asked(run, protocol, _choices(run, protocol, scales, average)) for run in found]
+    asked = [_asked(run, choices(run, protocol, scales, average), predictions_gb) for run in found]
+    where = _Where(workers or 1, address) if workers or address else None
     for each in asked:
-        _print(each.run, _evaluated(each), output)
+        _print(each.run, _evaluated(each, where), output)
+
+
+@dataclass(frozen=True)
+class _Where:
+    """Ray workers that measure."""
+
+    workers: int
+    address: str | None
 
 
 @dataclass(frozen=True)
@@ -68,103 +67,129 @@ class _Asked:
     """A run and how it is to be measured."""
 
     run: RunSummary
+    job: JobSpec
+    """The run's, with the one protocol that is asked for."""
     manifest: Manifest
     protocol: Protocol
 
-
-def _asked(run: RunSummary, kind: ProtocolName, choices: EvaluateSpec) -> _Asked:
-    from resnet_cluster.spec import build_protocol
-
-    manifest = _dataset(run)
-    return _Asked(run, manifest, build_protocol(kind.value, choices, run.job, manifest.image_size))
-
-
-def _choices(
-    run: RunSummary, protocol: ProtocolName, scales: str | None, average: AverageName | None
-) -> EvaluateSpec:
-    """What the run's job says of protocols, changed by the options."""
-    from pydantic import ValidationError
-
-    from resnet_cluster.errors import UsageError
-    from resnet_cluster.spec import EvaluateSpec
-
-    if scales is not None and protocol is not ProtocolName.multi_scale:
-        raise UsageError(
-            f"--scales says nothing to --protocol {protocol}", mend="add --protocol multi-scale"
-        )
-    given = run.job.evaluate.model_dump()
-    if average is not None:
-        given["average"] = average.value
-    try:
-        if scales is not None:
-            given["scales"] = [int(scale) for scale in scales.split(",")]
-        return EvaluateSpec.model_validate(given)
-    except (ValueError, ValidationError):
-        raise UsageError(
-            f"--scales {scales} is not a list of rising sizes",
-            mend="give 1 to 8 whole numbers from 8 to 4096, such as 224,256,384",
-        ) from None
+    @property
+    def step(self) -> int:
+        """Of the run's weights."""
+        steps = [evaluation.step for evaluation in self.run.evaluations]
+        return steps[0] if steps else self.run.record.num_steps
 
 
-def _evaluated(asked: _Asked) -> EvaluationRecord:
+def _asked(run: RunSummary, chosen: EvaluateSpec, predictions_gb: float | None) -> _Asked:
+    from resnet_cluster.spec import protocols
+
+    weights_file(run)
+    manifest = own_dataset(run)
+    if predictions_gb is not None:
+        chosen = chosen.model_copy(update={"predictions_gb": predictions_gb})
+    job = run.job.model_copy(update={"evaluate": chosen})
+    (protocol,) = protocols(job, manifest.image_size)
+    return _Asked(run, job, manifest, protocol)
+
+
+def _evaluated(asked: _Asked, where: _Where | None) -> EvaluationRecord:
     """The figure: the one that there is, or a new one."""
     from resnet_cluster.results import EvaluationRecord, EventLog
 
     run, log = asked.run, EventLog(asked.run.run_dir)
     # Of the events, not the store: a run may be named twice, or measured elsewhere meanwhile.
     name = EvaluationRecord.name_of(asked.protocol.identity, "test", run.job.evaluate.select)
-    if name in log.names():
+    is_known = name in log.names()
+    if is_known and not _wants_predictions(asked):
         note(f"{run.name} ({run.run_id}) has been measured so before")
     else:
-        log.record(_record(run, asked.protocol, _measured(asked)))
+        if is_known:
+            note(f"{run.name} has this figure, which stays; its predictions are made anew")
+        _measure(asked, where)
     record = log.load(name)
     assert isinstance(record, EvaluationRecord)
     return record
 
 
-def _dataset(run: RunSummary) -> Manifest:
-    from resnet_cluster.data import check_dataset, load_manifest
-    from resnet_cluster.errors import IntegrityError
+def _wants_predictions(asked: _Asked) -> bool:
+    """Whether the run lacks predictions that it has room for."""
+    from resnet_cluster.evaluation import read_contents
+    from resnet_cluster.training.predictions import shelf_of
 
-    weights_file(run)
-    manifest = load_manifest(run.job.data.name)
-    if manifest.sha256 != run.dataset.sha256:
-        raise IntegrityError(
-            f"the data set {manifest.name!r} is not the one that {run.name} was trained on",
-            mend="prepare that one again under the same name",
-        )
-    check_dataset(manifest.folder)
-    return manifest
+    shelf, contents = shelf_of(asked.job, own_context(asked.run)), _contents(asked)
+    return read_contents(shelf.folder(contents)) is None and not shelf.refusal(contents)
 
 
-def _measured(asked: _Asked) -> Score:
+def _contents(asked: _Asked) -> Contents:
+    from resnet_cluster.evaluation import Contents
+
+    return Contents(
+        protocol=asked.protocol.identity,
+        split="test",
+        select=asked.job.evaluate.select,
+        step=asked.step,
+        dataset_sha256=asked.manifest.sha256,
+        num_images=asked.manifest.test.num_images,
+        num_views=asked.protocol.num_views,
+        num_classes=len(asked.manifest.classes),
+    )
+
+
+def _measure(asked: _Asked, where: _Where | None) -> None:
+    """Measure, and record the figure."""
+    num_images = asked.manifest.test.num_images
+    note(f"measuring {asked.run.name} on {num_images:,} images: {asked.protocol.identity}")
+    not_kept = _measure_here(asked) if where is None else _measure_on_workers(asked, where)
+    if not_kept:
+        note(f"its predictions are not kept: {not_kept}")
+
+
+def _measure_here(asked: _Asked) -> str:
+    from resnet_cluster.results import EventLog
     from resnet_cluster.training.measure import measure
 
-    run, manifest = asked.run, asked.manifest
-    note(f"measuring {run.name} on {manifest.test.num_images:,} images: {asked.protocol.identity}")
-    with counting("views", run.name) as on_progress:
-        return measure(
-            run.job,
-            manifest,
-            read_weights(run),
+    with counting("views", asked.run.name) as on_progress:
+        measured = measure(
+            asked.job,
+            asked.manifest,
+            read_weights(asked.run),
             asked.protocol,
-            device=own_device(),
-            num_threads=own_threads(),
+            own_context(asked.run),
+            step=asked.step,
             on_progress=on_progress,
         )
+    EventLog(asked.run.run_dir).record(_record(measured.result))
+    return measured.not_kept
 
 
-def _record(run: RunSummary, protocol: Protocol, score: Score) -> EvaluationRecord:
+def _record(result: FinalResult) -> EvaluationRecord:
     from resnet_cluster.results import Errors, EvaluationRecord
 
-    steps = [evaluation.step for evaluation in run.evaluations]
     return EvaluationRecord(
-        protocol=protocol.identity,
+        protocol=result.protocol,
         split="test",
-        select=run.job.evaluate.select,
-        ema=run.job.train.ema is not None,
-        step=steps[0] if steps else run.record.num_steps,
-        errors=Errors(**asdict(score)),
+        select=result.select,
+        ema=result.ema,
+        step=result.step,
+        errors=Errors(**asdict(result.score)),
+    )
+
+
+def _measure_on_workers(asked: _Asked, where: _Where) -> str:
+    from resnet_cluster.cluster.measuring import Measurement, measure_on_workers
+
+    weights = weights_file(asked.run)
+    resources = asked.job.resources.model_copy(update={"workers": where.workers})
+    return measure_on_workers(
+        Measurement(
+            job=asked.job.model_copy(update={"resources": resources}),
+            run_dir=asked.run.run_dir,
+            dataset_folder=asked.manifest.folder,
+            weights=asked.run.run_dir / weights.path,
+            weights_sha256=weights.sha256,
+            step=asked.step,
+            address=where.address,
+        ),
+        lambda err: counting("views on one worker", asked.run.name, err=err),
     )
 
 

@@ -11,8 +11,7 @@ from resnet_cluster.cli.output import Output, OutputOption, as_json, note, print
 from resnet_cluster.cli.stores import looked_up, opened_store
 from resnet_cluster.cli.weights import (
     counting,
-    own_device,
-    own_threads,
+    own_context,
     read_weights,
     weights_file,
 )
@@ -88,9 +87,8 @@ def _measured(run: RunSummary, manifest: Manifest, limit: int | None) -> Parity:
             run.job,
             manifest,
             read_weights(run),
+            own_context(run),
             limit=limit,
-            device=own_device(),
-            num_threads=own_threads(),
             on_progress=on_progress,
         )
 

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     import torch
 
     from resnet_cluster.results import ArtefactRecord, RunSummary
+    from resnet_cluster.training import LocalContext
 
 
 def weights_file(run: RunSummary) -> ArtefactRecord:
@@ -44,24 +47,33 @@ def read_weights(run: RunSummary) -> dict[str, torch.Tensor]:
     return load_weights(run.run_dir / file.path, sha256=file.sha256)
 
 
-def own_device() -> torch.device:
-    """A GPU where there is one."""
+def own_context(run: RunSummary) -> LocalContext:
+    """This process as the only one that works on a run: on a GPU where there is one."""
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    from resnet_cluster.training import LocalContext
 
-
-def own_threads() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    return LocalContext(
+        run_dir=run.run_dir,
+        device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
+        loader_threads=len(os.sched_getaffinity(0)),
+    )
 
 
 @contextlib.contextmanager
-def counting(stage: str, name: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar for work on a network; gives what is called with what is done, and all."""
+def counting(
+    stage: str, name: str, *, err: TextIO | None = None
+) -> Iterator[Callable[[int, int], None]]:
+    """A bar for work on a network; gives what is called with what is done, and all.
+
+    Args:
+        stage: what is counted.
+        name: of what is worked on.
+        err: where people read; stderr by default.
+    """
     from resnet_cluster.cli.display import preparing
     from resnet_cluster.data import Progress
 
     began = time.monotonic()
-    with preparing() as show:
+    with preparing(err) as show:
         yield lambda done, total: show(Progress(stage, done, total, time.monotonic() - began, name))

@@ -182,11 +182,11 @@ class Driver:
         if self._folder.is_stop_requested(self.number) or self.stop.times:
             message = "ended before it could write a checkpoint; the last one is kept"
             return AttemptEnded(attempt=self.number, state=RunState.CANCELLED, message=message)
-        message = _cause(self._failure, self._folder)
+        message = cause(self._failure, self._folder)
         return AttemptEnded(attempt=self.number, state=RunState.FAILED, message=message)
 
 
-def _cause(failure: BaseException | None, folder: RunFolder) -> str:
+def cause(failure: BaseException | None, folder: RunFolder) -> str:
     """Why the workers are gone, in one line."""
     if isinstance(failure, WorkerGroupError) and failure.worker_failures:
         rank, worker_failure = min(failure.worker_failures.items())

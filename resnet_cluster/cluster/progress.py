@@ -29,12 +29,21 @@ class ProgressBoard:
 
     def post(self, progress: Progress) -> None:
         """Say where the training is, and do not wait for an answer."""
-        self._actor.post.remote(asdict(progress))
+        self.post_values(asdict(progress))
 
     def poll(self) -> Progress | None:
         """The latest progress where an answer is there, else None; never waits."""
         from resnet_cluster.training import Progress  # and torch, which a task must not import
 
+        latest = self.poll_values()
+        return Progress(**latest) if latest else None
+
+    def post_values(self, values: dict[str, Any]) -> None:
+        """Say something else than where a training is."""
+        self._actor.post.remote(values)
+
+    def poll_values(self) -> dict[str, Any] | None:
+        """The latest of those where an answer is there, else None; never waits."""
         if self._asked is None:
             self._asked = self._actor.latest.remote()
         ready, _ = ray.wait([self._asked], timeout=0)
@@ -42,8 +51,8 @@ class ProgressBoard:
             return None
         asked, self._asked = self._asked, None
         with contextlib.suppress(ray.exceptions.RayError):
-            latest = ray.get(asked)
-            return Progress(**latest) if latest else None
+            latest: dict[str, Any] | None = ray.get(asked)
+            return latest
         return None
 
 

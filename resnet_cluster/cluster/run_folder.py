@@ -40,6 +40,10 @@ class RunFolder:
         """What a worker printed."""
         return self.logs / f"attempt-{attempt:03d}-rank-{rank:03d}.log"
 
+    def measuring_log(self, rank: int) -> Path:
+        """What a worker printed that measured the run after its end."""
+        return self.logs / f"measuring-rank-{rank:03d}.log"
+
     def driver_log(self, attempt: int) -> Path:
         """What Ray printed in the driver."""
         return self.logs / f"attempt-{attempt:03d}-driver.log"

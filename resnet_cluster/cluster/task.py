@@ -25,3 +25,20 @@ class WorkerTask:
     num_cpus: int
     """CPU cores of each worker."""
     board: ProgressBoard
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureTask:
+    """A run's weights under a protocol, as each of the workers that measure it has to know it."""
+
+    run_dir: Path
+    job: dict[str, Any]
+    """The run's, as JSON; `evaluate` names one protocol, the one that is asked for."""
+    dataset_folder: Path
+    weights: Path
+    weights_sha256: str
+    step: int
+    """Of the weights."""
+    num_cpus: int
+    """CPU cores of each worker."""
+    board: ProgressBoard

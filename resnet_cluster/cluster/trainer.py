@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ray.data._internal.cluster_autoscaler.default_autoscaling_coordinator import (
@@ -13,9 +16,10 @@ from ray.train.v2._internal.callbacks.placement_group_callback import PlacementG
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from resnet_cluster.cluster.capacity import Cluster, cpus_per_worker, takes_gpu
+from resnet_cluster.cluster.measure_worker import measure_worker
 from resnet_cluster.cluster.process_group import ProcessGroupConfig
 from resnet_cluster.cluster.run_folder import RunFolder
-from resnet_cluster.cluster.task import WorkerTask
+from resnet_cluster.cluster.task import MeasureTask, WorkerTask
 from resnet_cluster.cluster.worker import train_worker
 from resnet_cluster.spec import JobSpec
 
@@ -25,10 +29,37 @@ COLLECTIVE_TIMEOUT_S = 600
 
 def build_trainer(job: JobSpec, task: WorkerTask, cluster: Cluster) -> DataParallelTrainer:
     """A trainer whose `fit` runs the attempt; metrics go to Ray, checkpoints never."""
+    return _trainer(job, task.run_dir, cluster, f"attempt-{task.attempt:03d}", train_worker, task)
+
+
+def build_measurer(job: JobSpec, task: MeasureTask, cluster: Cluster) -> DataParallelTrainer:
+    """A trainer whose `fit` measures a run's weights on all workers."""
+    name = f"measuring-{secrets.token_hex(4)}"
+    return _trainer(job, task.run_dir, cluster, name, measure_worker, task)
+
+
+def _trainer(
+    job: JobSpec,
+    run_dir: Path,
+    cluster: Cluster,
+    name: str,
+    function: Callable[[dict[str, Any]], None],
+    task: WorkerTask | MeasureTask,
+) -> DataParallelTrainer:
+    """A trainer of the job's workers.
+
+    Args:
+        job: for its resources.
+        run_dir: the run's folder.
+        cluster: where the workers will be.
+        name: one of its own each time: Ray would otherwise restore what it remembers.
+        function: what each worker runs.
+        task: what each is given.
+    """
     use_gpu = takes_gpu(job, cluster)
     kind = _LeanTrainer if cluster.address else _EmbeddedTrainer
     return kind(
-        train_worker,
+        function,
         train_loop_config={"task": task},
         backend_config=ProcessGroupConfig(timeout_s=COLLECTIVE_TIMEOUT_S),
         scaling_config=ScalingConfig(
@@ -37,9 +68,8 @@ def build_trainer(job: JobSpec, task: WorkerTask, cluster: Cluster) -> DataParal
             resources_per_worker=_resources(job, cluster, use_gpu),
         ),
         run_config=RunConfig(
-            # A name of its own for each attempt: Ray would otherwise restore what it remembers.
-            name=f"attempt-{task.attempt:03d}",
-            storage_path=str(RunFolder(task.run_dir).ray),
+            name=name,
+            storage_path=str(RunFolder(run_dir).ray),
             failure_config=FailureConfig(  # type: ignore[call-arg]  # declared as V1's
                 max_failures=0, controller_failure_limit=0
             ),

@@ -5,32 +5,25 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 import platform
-import sys
-from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import ray.train
 import ray.train.torch
 import torch
-from ray.train.v2._internal.execution import context as ray_context
 
 from resnet_cluster import training
+from resnet_cluster.cluster.records import epoch_record, evaluation_record
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.task import WorkerTask
+from resnet_cluster.cluster.worker_output import output_in
 from resnet_cluster.data import load_manifest
 from resnet_cluster.errors import ResnetClusterError
-from resnet_cluster.evaluation import Score
 from resnet_cluster.results import (
     ArtefactRecord,
     AttemptEnded,
     AttemptTraining,
     BadSampleRecord,
-    EpochRecord,
-    Errors,
-    EvaluationRecord,
     EventLog,
     RunState,
 )
@@ -42,7 +35,7 @@ def train_worker(config: dict[str, WorkerTask]) -> None:
     task = config["task"]
     folder = RunFolder(task.run_dir)
     rank = ray.train.get_context().get_world_rank()
-    with _output_in(folder.worker_log(task.attempt, rank)):
+    with output_in(folder.worker_log(task.attempt, rank)):
         job = load_resolved(task.job)
         torch.set_num_threads(task.num_cpus)
         context = RayContext(task, folder, job.resources.checkpoint_every_steps)
@@ -117,9 +110,9 @@ class RayContext:
             case training.Progress():
                 self._board.post(report)
             case training.EpochResult():
-                self._events.record(_epoch_record(report, self._attempt))
+                self._events.record(epoch_record(report, self._attempt))
             case training.FinalResult():
-                self._events.record(_evaluation_record(report))
+                self._events.record(evaluation_record(report))
             case training.WeightsFile(path=path, sha256=sha256):
                 record = ArtefactRecord(
                     name="weights",
@@ -150,30 +143,6 @@ def explain(error: Exception, folder: RunFolder) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-@contextlib.contextmanager
-def _output_in(log: Path) -> Iterator[None]:
-    """Send what this process prints, in Python or below it, to a file of the run."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab", buffering=0) as file:
-        kept = os.dup(1), os.dup(2)
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-        logging.basicConfig(
-            level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s"
-        )
-        # Ray repeats each epoch's metrics at length; the run's events tell them.
-        ray_context.logger.setLevel(logging.WARNING)
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os.dup2(kept[0], 1)
-            os.dup2(kept[1], 2)
-            os.close(kept[0])
-            os.close(kept[1])
-
-
 def _metrics(result: training.EpochResult) -> dict[str, float | int]:
     metrics: dict[str, float | int] = {
         "epoch": result.epoch,
@@ -186,32 +155,3 @@ def _metrics(result: training.EpochResult) -> dict[str, float | int]:
     if result.holdout:
         metrics["holdout_top1_err"] = result.holdout.top1_err
     return metrics
-
-
-def _epoch_record(result: training.EpochResult, attempt: int) -> EpochRecord:
-    return EpochRecord(
-        epoch=result.epoch,
-        attempt=attempt,
-        step=result.step,
-        lr=result.lr,
-        train=_errors(result.train),
-        holdout=_errors(result.holdout) if result.holdout else None,
-        observed_test=_errors(result.observed_test) if result.observed_test else None,
-        train_seconds=result.train_seconds,
-        images_per_second=result.images_per_second,
-    )
-
-
-def _evaluation_record(result: training.FinalResult) -> EvaluationRecord:
-    return EvaluationRecord(
-        protocol=result.protocol,
-        split="test",
-        select=result.select,
-        ema=result.ema,
-        step=result.step,
-        errors=_errors(result.score),
-    )
-
-
-def _errors(score: Score) -> Errors:
-    return Errors(**asdict(score))

@@ -53,13 +53,17 @@ class Tally:
         self.sums = torch.zeros(4, dtype=torch.float64, device=device)
 
     @torch.no_grad()
-    def add(self, logits: Tensor, labels: Tensor, loss_sum: Tensor) -> None:
+    def add(self, logits: Tensor, labels: Tensor, loss_sum: Tensor) -> Tensor:
         """Add a batch.
 
         Args:
             logits: scores, N x classes.
             labels: classes, N, int64.
             loss_sum: the loss summed over the batch, a scalar.
+
+        Returns:
+            Which of the five best scores is that of the class, bool N x 5; fewer where there are
+            fewer classes.
         """
         best = logits.topk(min(5, logits.shape[1]), dim=1).indices
         hits = best.eq(labels.unsqueeze(1))
@@ -67,6 +71,7 @@ class Tally:
         self.sums[0] += loss_sum.detach()
         self.sums[1:3] += len(labels) - right
         self.sums[3] += len(labels)
+        return hits
 
 
 def totals_of(sums: Tensor) -> Totals:

@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
 
 from resnet_cluster.data import Batch
+from resnet_cluster.evaluation.predictions import PredictionsWriter
 from resnet_cluster.evaluation.score import Score, Tally, totals_of
 
 
@@ -22,6 +23,7 @@ def evaluate_single(
     num_images: int,
     num_classes: int,
     device: torch.device,
+    writer: PredictionsWriter | None = None,
 ) -> Score:
     """Errors of a network over a split; every rank calls it with its own share of the images.
 
@@ -32,6 +34,7 @@ def evaluate_single(
         num_images: images of the whole split: the count is checked against it.
         num_classes: classes of the data set.
         device: where the network is.
+        writer: keeps what the network says.
 
     Returns:
         The same score on every rank.
@@ -40,7 +43,11 @@ def evaluate_single(
     tally = Tally(device)
     for batch in batches:
         logits = net(normalize(batch.images))
-        tally.add(logits, batch.labels, F.cross_entropy(logits, batch.labels, reduction="sum"))
+        loss = F.cross_entropy(logits, batch.labels, reduction="sum")
+        hits = tally.add(logits, batch.labels, loss)
+        if writer:
+            writer.add(logits, batch.labels, batch.sample_ids)
+            writer.settle(hits, batch.sample_ids)
     if dist.is_initialized():
         dist.all_reduce(tally.sums)
     totals = totals_of(tally.sums)

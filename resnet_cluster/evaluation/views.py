@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from resnet_cluster.evaluation.predictions import PredictionsWriter, in_rows
 from resnet_cluster.evaluation.score import Score, Tally, totals_of
 from resnet_cluster.spec import Average
 
@@ -26,11 +27,13 @@ class ViewBatch:
         images: float [b * k, 3, h, w], ready for the network: k views of each image, in order.
         labels: int64 [b].
         sample_ids: int64 [b], which images these are.
+        first_view: number of the first of the k views among all of an image.
     """
 
     images: Tensor
     labels: Tensor
     sample_ids: NDArray[np.int64]
+    first_view: int = 0
 
 
 @torch.inference_mode()
@@ -44,6 +47,7 @@ def evaluate_views(
     num_classes: int,
     device: torch.device,
     average: Average,
+    writer: PredictionsWriter | None = None,
 ) -> Score:
     """Errors of a network over a split, of several views of each image.
 
@@ -58,6 +62,7 @@ def evaluate_views(
         num_classes: classes of the data set.
         device: where the network is.
         average: what is averaged over the views: `softmax` or `logits`.
+        writer: keeps what the network says of each view.
 
     Returns:
         The same score on every rank; the loss is that of the averaged scores.
@@ -67,9 +72,13 @@ def evaluate_views(
     for batch in batches:
         scores = net(batch.images).float()
         sums.add(scores.softmax(dim=1) if average == "softmax" else scores, batch)
+        if writer:
+            writer.add(scores, batch.labels, batch.sample_ids, first_view=batch.first_view)
     tally = Tally(device)
-    for logits, labels in sums.averages(num_views, average, device):
-        tally.add(logits, labels, F.cross_entropy(logits, labels, reduction="sum"))
+    for logits, labels, ids in sums.averages(num_views, average, device):
+        hits = tally.add(logits, labels, F.cross_entropy(logits, labels, reduction="sum"))
+        if writer:
+            writer.settle(hits, ids)
     if dist.is_initialized():
         dist.all_reduce(tally.sums)
     totals = totals_of(tally.sums)
@@ -97,17 +106,15 @@ class _Sums:
 
     def averages(
         self, num_views: int, average: Average, device: torch.device
-    ) -> Iterable[tuple[Tensor, Tensor]]:
-        """Averaged scores as logits, and labels."""
+    ) -> Iterable[tuple[Tensor, Tensor, NDArray[np.int64]]]:
+        """Averaged scores as logits, labels, and which images these are."""
         assert (self._views == num_views).all(), "an image was seen in more or fewer views"
-        for start in range(0, len(self._ids), _ROWS):
-            mean = self._scores[start : start + _ROWS].to(device) / num_views
+        for start, end in in_rows(len(self._ids), _ROWS):
+            mean = self._scores[start:end].to(device) / num_views
+            labels = self._labels[start:end].to(device)
             # Where a probability came out as zero its logarithm would be infinite.
             logits = mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
-            yield (
-                logits if average == "softmax" else mean,
-                self._labels[start : start + _ROWS].to(device),
-            )
+            yield logits if average == "softmax" else mean, labels, self._ids[start:end]
 
 
 def padded_ten_crops(images: Tensor, pad: int) -> Tensor:

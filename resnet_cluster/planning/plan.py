@@ -8,7 +8,7 @@ from resnet_cluster.data import NUM_BUFFERS, rank_micro_batches, steps_per_epoch
 from resnet_cluster.nets import check_architecture
 from resnet_cluster.planning.facts import DataFacts
 from resnet_cluster.planning.sizes import image_sizes
-from resnet_cluster.spec import JobSource, JobSpec, run_key, schedule_in_steps
+from resnet_cluster.spec import JobSource, JobSpec, protocols, run_key, schedule_in_steps
 
 KEPT_CHECKPOINTS = 3
 """Checkpoints on the disk at once: the two that are kept, and one being written."""
@@ -58,7 +58,10 @@ class Plan:
     checkpoint_bytes: int
     """Size of a checkpoint, estimated from the parameters."""
     storage_bytes: int
-    """Room that the run's storage should have: its checkpoints and its final weights."""
+    """Room that the run's storage should have: checkpoints, final weights, kept predictions."""
+    predictions_bytes: int
+    """Of that the predictions: those of each protocol in turn that `evaluate.predictions_gb` has
+    room for."""
     loader_bytes: int
     """Memory of one worker's buffers of training images, at most."""
     window_bytes: int
@@ -110,6 +113,8 @@ def plan(
     sizes = image_sizes(job, data, lengths, source)
     num_parameters, flops = _count_net(job, data.num_classes, sizes.measured)
     checkpoint_bytes = _checkpoint_bytes(job, num_parameters)
+    predictions_bytes = _predictions_bytes(job, data)
+    end_bytes = _FLOAT_BYTES * num_parameters + predictions_bytes
     return Plan(
         key=run_key(job, data.sha256),
         dataset_sha256=data.sha256,
@@ -131,7 +136,8 @@ def plan(
         warmup_steps=lengths.warmup_steps,
         resources=_resources(job, has_gpu=has_gpu, cpus=cpus_per_worker),
         checkpoint_bytes=checkpoint_bytes,
-        storage_bytes=KEPT_CHECKPOINTS * checkpoint_bytes + _FLOAT_BYTES * num_parameters,
+        storage_bytes=KEPT_CHECKPOINTS * checkpoint_bytes + end_bytes,
+        predictions_bytes=predictions_bytes,
         loader_bytes=NUM_BUFFERS * job.train.bn_group * 3 * max(sizes.training) ** 2,
         page_bytes=data.page_bytes,
         window_bytes=min(2 * job.data.shuffle_pages * data.page_bytes, data.train_bytes),
@@ -191,6 +197,17 @@ def _count_net(job: JobSpec, num_classes: int, image_size: int) -> tuple[int, in
         image_size=image_size,
     )
     return facts.num_parameters, facts.flops
+
+
+def _predictions_bytes(job: JobSpec, data: DataFacts) -> int:
+    from resnet_cluster.evaluation import record_type  # as above
+
+    left = limit = int(job.evaluate.predictions_gb * 1e9)
+    for protocol in protocols(job, data.image_size):
+        needed = data.num_test_images * record_type(protocol.num_views, data.num_classes).itemsize
+        if needed <= left:
+            left -= needed
+    return limit - left
 
 
 def _resources(job: JobSpec, *, has_gpu: bool, cpus: int) -> Resources:

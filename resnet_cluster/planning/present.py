@@ -37,7 +37,7 @@ def as_rows(plan: Plan, job: JobSpec) -> list[tuple[str, str]]:
         *_turns(plan),
         ("resources", _resources(plan)),
         ("checkpoint", f"about {_size(plan.checkpoint_bytes)}"),
-        ("storage", f"about {_size(plan.storage_bytes)} of room"),
+        ("storage", _storage(plan)),
         ("loader", _loader(plan, job)),
         ("key", plan.key),
     ]
@@ -91,6 +91,13 @@ def _turns(plan: Plan) -> list[tuple[str, str]]:
         at = ", ".join(map(_count, plan.milestones))
         turns.append(("milestones", f"the rate drops at step {at}"))
     return turns
+
+
+def _storage(plan: Plan) -> str:
+    room = f"about {_size(plan.storage_bytes)} of room"
+    if not plan.predictions_bytes:
+        return room
+    return f"{room}, {_size(plan.predictions_bytes)} of it for the predictions of its tests"
 
 
 def _loader(plan: Plan, job: JobSpec) -> str:

@@ -187,7 +187,11 @@ def _insert(
     elif "run" in records:
         _move(connection, run_id, root, folder)
     for kind, table in TABLES.items():
-        rows = [row_of(record, **owner) for record in new.values() if type(record) is kind]
+        rows = [
+            row_of(record, **owner, event_name=record.event_name)
+            for record in new.values()
+            if type(record) is kind
+        ]
         if rows:
             connection.execute(table.insert(), rows)
     for record in new.values():

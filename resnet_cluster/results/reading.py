@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from resnet_cluster.results import schema
 from resnet_cluster.results.records import (
     ArtefactRecord,
+    EnsembleRecord,
     EpochRecord,
     EvaluationRecord,
     RunRecord,
@@ -69,6 +70,15 @@ def evaluations(connection: sa.Connection, run_id: str) -> tuple[EvaluationRecor
     """The figures of a run."""
     only = sa.select(sa.literal(run_id))
     return tuple(_by_run(connection, schema.evaluations, only, _evaluation)[run_id])
+
+
+def ensembles(connection: sa.Connection) -> tuple[EnsembleRecord, ...]:
+    """The ensembles of runs that are all there, the oldest first."""
+    table = schema.ensembles
+    known = set(connection.scalars(sa.select(schema.runs.c.run_id)))
+    query = sa.select(table).order_by(table.c.at, table.c.event_name)
+    found = (record_of(EnsembleRecord, row) for row in _rows(connection, query))
+    return tuple(record for record in found if known.issuperset(record.members))
 
 
 def _by_run(

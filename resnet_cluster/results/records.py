@@ -6,7 +6,9 @@ record unique, so that the same fact written twice (a resumed epoch, say) is one
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -208,6 +210,36 @@ class EvaluationRecord(Record):
         return f"evaluation-{protocol}-{split}-{select}"
 
 
+class EnsembleRecord(Record):
+    """A figure: the errors of several runs' averaged scores on a split under a protocol.
+
+    The first of its members, in the order of their ids, has the event.
+    """
+
+    kind: Literal["ensemble"] = "ensemble"
+    members: tuple[str, ...]
+    """Ids of the runs, in order."""
+    protocol: str
+    average: str
+    """What is averaged over views and runs: `softmax` or `logits`."""
+    split: str
+    select: str
+    """The rule that chose the runs' weights; `mixed` where they differ."""
+    num_moved: Count
+    """Images on which a run's kept scores, rounded, judge otherwise than the run did."""
+    errors: Errors
+
+    @property
+    def event_name(self) -> str:
+        return self.name_of(self.members, self.protocol, self.average, self.split)
+
+    @staticmethod
+    def name_of(members: Sequence[str], protocol: str, average: str, split: str) -> str:
+        """The event of a figure: the same runs have one of each."""
+        digest = hashlib.sha256("\n".join(members).encode()).hexdigest()[:12]
+        return f"ensemble-{digest}-{protocol}-{average}-{split}"
+
+
 class ArtefactRecord(Record):
     """A file that the run keeps, such as its final weights."""
 
@@ -275,6 +307,7 @@ AnyRecord = Annotated[
     | AttemptEnded
     | EpochRecord
     | EvaluationRecord
+    | EnsembleRecord
     | ArtefactRecord
     | BadSampleRecord
     | ParityRecord,

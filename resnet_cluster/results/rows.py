@@ -17,6 +17,7 @@ from resnet_cluster.results.records import (
     AttemptEnded,
     AttemptStarted,
     AttemptTraining,
+    EnsembleRecord,
     EpochRecord,
     Errors,
     EvaluationRecord,
@@ -33,6 +34,7 @@ TABLES: dict[type[Record], sa.Table] = {
     RunRecord: schema.runs,
     EpochRecord: schema.epochs,
     EvaluationRecord: schema.evaluations,
+    EnsembleRecord: schema.ensembles,
     ArtefactRecord: schema.artefacts,
 }
 """The table of each kind of record that has one to itself; attempts are put together from three."""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from resnet_cluster.results.records import Errors
 
-HEAD = "0001"
+HEAD = "0002"
 """Newest revision of the schema."""
 
 VERSION_TABLE = "resnet_cluster_version"
@@ -140,6 +140,22 @@ evaluations = sa.Table(
     sa.Column("step", sa.BigInteger, nullable=False),
     *_errors("errors"),
 )
+
+ensembles = sa.Table(
+    "ensembles",
+    metadata,
+    _of_run(),
+    sa.Column("event_name", sa.String(255), primary_key=True),
+    *_common(),
+    sa.Column("members", sa.JSON, nullable=False),
+    sa.Column("protocol", sa.String(64), nullable=False),
+    sa.Column("average", sa.String(16), nullable=False),
+    sa.Column("split", sa.String(64), nullable=False),
+    sa.Column("select", sa.String(64), nullable=False),
+    sa.Column("num_moved", sa.BigInteger, nullable=False),
+    *_errors("errors"),
+)
+"""Each of several runs; it is the first one's."""
 
 artefacts = sa.Table(
     "artefacts",

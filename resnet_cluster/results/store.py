@@ -12,7 +12,7 @@ from resnet_cluster.errors import UnknownRunError, UsageError
 from resnet_cluster.results import ingest, reading, schema
 from resnet_cluster.results.database import Database
 from resnet_cluster.results.migrate import bring_up_to_date
-from resnet_cluster.results.records import EpochRecord, EvaluationRecord
+from resnet_cluster.results.records import EnsembleRecord, EpochRecord, EvaluationRecord
 from resnet_cluster.results.summary import RunSummary
 
 
@@ -116,6 +116,11 @@ class ResultStore:
         """The figures of a run, by protocol, split and selection rule."""
         with self._database.reading() as connection:
             return reading.evaluations(connection, run_id)
+
+    def ensembles(self) -> tuple[EnsembleRecord, ...]:
+        """Figures of several runs together, the oldest first; a removed run takes its own along."""
+        with self._database.reading() as connection:
+            return reading.ensembles(connection)
 
     def _summaries(self, *where: sa.ColumnElement[bool]) -> tuple[RunSummary, ...]:
         with self._database.reading() as connection:

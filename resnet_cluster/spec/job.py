@@ -54,6 +54,9 @@ class EvaluateSpec(Spec):
     """Lengths of the shorter side that multi-scale measures, in pixels (the paper's by default)."""
     average: Average = "softmax"
     """What is averaged over the views of an image: softmax, as Krizhevsky et al. did, or logits."""
+    predictions_gb: Annotated[float, Field(ge=0, le=1e6)] = 2.5
+    """Room for what the network says of each view, in GB of the run's storage: ensembles and paired
+    tests need no GPU then. A protocol for which too little is left is measured and not kept."""
     select: Literal["final", "best_holdout"] = "final"
     """Weights that the protocols measure: the last, or those with the lowest hold-out error."""
     observe_every: Annotated[int, Field(ge=0, le=10**9)] = 1

@@ -7,7 +7,7 @@ changes the figure: two figures with the same one were measured alike.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, get_args
 
 from resnet_cluster.spec.job import Average, EvaluateSpec, JobSpec, ProtocolKind
 
@@ -19,7 +19,8 @@ PAD = 4
 class SingleView:
     """Each image once, as the job's `data.view` shows it."""
 
-    identity: Literal["single"] = "single"
+    identity: ClassVar[str] = "single"
+    num_views: ClassVar[int] = 1
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class TenCrops:
     resize: int | None
     size: int
     average: Average
+
+    num_views: ClassVar[int] = 10
 
     @property
     def identity(self) -> str:
@@ -57,6 +60,16 @@ class MultiScale:
 
     scales: tuple[int, ...]
     average: Average
+
+    @property
+    def views(self) -> tuple[tuple[int, bool], ...]:
+        """Scale of each view, and whether it is the mirror image."""
+        return tuple((scale, mirrored) for scale in self.scales for mirrored in (False, True))
+
+    @property
+    def num_views(self) -> int:
+        """Views of an image."""
+        return len(self.views)
 
     @property
     def identity(self) -> str:

@@ -22,6 +22,7 @@ from resnet_cluster.data import (
 from resnet_cluster.data.beton import JPEG_MODE, BetonIndex, read_index
 from resnet_cluster.evaluation import Pair, Parity, compare_paths
 from resnet_cluster.spec import DataSpec, JobSpec
+from resnet_cluster.training.context import Context
 from resnet_cluster.training.measure import open_test_split, run_statistics, trained_net
 
 
@@ -29,10 +30,9 @@ def measure_parity(
     job: JobSpec,
     manifest: Manifest,
     weights: dict[str, Tensor],
+    context: Context,
     *,
     limit: int | None,
-    device: torch.device,
-    num_threads: int,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Parity:
     """Compare the paths over the images of a test split.
@@ -41,9 +41,8 @@ def measure_parity(
         job: the run's.
         manifest: the data set.
         weights: the run's.
+        context: the world of this process.
         limit: images at most, evenly over the split; None takes all.
-        device: where the network computes.
-        num_threads: that decode images.
         on_progress: called with the images done, and all.
 
     Raises:
@@ -51,9 +50,8 @@ def measure_parity(
     """
     indices = _evenly(manifest.test.num_images, limit)
     statistics = run_statistics(job, manifest)
-    split = open_test_split(
-        job, manifest, indices, statistics, device=device, num_threads=num_threads
-    )
+    split = open_test_split(job, manifest, indices, statistics, context)
+    device = context.device
 
     def pairs() -> Iterator[Pair]:
         done = 0
@@ -63,7 +61,7 @@ def measure_parity(
             on_progress(done, len(indices))
 
     return compare_paths(
-        trained_net(job, split.num_classes, weights, device),
+        trained_net(job, split, weights),
         pairs(),
         split.pixels.normalize,
         _torchvision_normalize(job.data, statistics, device),

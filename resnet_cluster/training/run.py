@@ -7,8 +7,9 @@ from torch import nn
 
 from resnet_cluster.checkpoints import save_weights
 from resnet_cluster.data import Manifest
+from resnet_cluster.evaluation import Score
 from resnet_cluster.nets import build_net
-from resnet_cluster.spec import JobSpec
+from resnet_cluster.spec import JobSpec, Protocol
 from resnet_cluster.spec.lengths import schedule_in_steps
 from resnet_cluster.training.context import Context, FinalResult, Outcome, WeightsFile
 from resnet_cluster.training.engine import Engine
@@ -16,6 +17,7 @@ from resnet_cluster.training.images import Images, build_images
 from resnet_cluster.training.keeper import Keeper
 from resnet_cluster.training.loop import Loop, Stopped
 from resnet_cluster.training.memory import keep_freed_memory
+from resnet_cluster.training.predictions import measure_and_keep, shelf_of
 
 
 def run(job: JobSpec, manifest: Manifest, context: Context) -> Outcome:
@@ -78,6 +80,17 @@ def initialised_net(job: JobSpec, num_classes: int, device: torch.device) -> nn.
     return net.to(device).to(memory_format=layout)
 
 
+def final_result(job: JobSpec, protocol: Protocol, step: int, score: Score) -> FinalResult:
+    """A figure of a job's selected weights, which are those after `step`."""
+    return FinalResult(
+        protocol=protocol.identity,
+        select=job.evaluate.select,
+        ema=job.train.ema is not None,
+        step=step,
+        score=score,
+    )
+
+
 def _finish(loop: Loop, context: Context) -> None:
     """Measure the selected weights under the job's protocols and write them down."""
     net = loop.engine.measured_net()
@@ -85,16 +98,11 @@ def _finish(loop: Loop, context: Context) -> None:
     if loop.best is not None:
         net.load_state_dict(loop.best.weights)
         step = loop.best.step
+    shelf = shelf_of(loop.job, context)
     for protocol in loop.images.test.protocols:
-        score = loop.images.test.measure(net, protocol)
-        result = FinalResult(
-            protocol=protocol.identity,
-            select=loop.job.evaluate.select,
-            ema=loop.job.train.ema is not None,
-            step=step,
-            score=score,
-        )
-        context.report(result)
+        contents = loop.images.test.contents(protocol, loop.job.evaluate.select, step)
+        measured = measure_and_keep(loop.images.test, net, protocol, contents, shelf)
+        context.report(final_result(loop.job, protocol, step, measured.score))
     if context.world_rank == 0:
         path = context.run_dir / "weights.pt"
         weights = {name: tensor.cpu() for name, tensor in net.state_dict().items()}

@@ -21,6 +21,8 @@ from resnet_cluster.data import (
     open_images,
 )
 from resnet_cluster.evaluation import (
+    Contents,
+    PredictionsWriter,
     Score,
     ViewBatch,
     evaluate_single,
@@ -29,7 +31,6 @@ from resnet_cluster.evaluation import (
 )
 from resnet_cluster.spec import (
     PAD,
-    Average,
     JobSpec,
     MultiScale,
     Protocol,
@@ -54,6 +55,8 @@ class EvalSplit:
     pixels: Pixels
     protocols: tuple[Protocol, ...]
     """Those that the job asks for."""
+    name: SplitName
+    dataset_sha256: str
     num_images: int
     """Images of the whole split, over all ranks."""
     num_classes: int
@@ -63,31 +66,49 @@ class EvalSplit:
 
     def num_views(self, protocol: Protocol) -> int:
         """Views that `protocol` shows of this rank's images."""
-        match protocol:
-            case TenCrops():
-                return 10 * self.loader.num_images
-            case MultiScale():
-                return 2 * len(protocol.scales) * self.loader.num_images
-            case SingleView():
-                return self.loader.num_images
+        return protocol.num_views * self.loader.num_images
 
-    def measure(self, net: nn.Module, protocol: Protocol | None = None) -> Score:
+    def contents(self, protocol: Protocol, select: str, step: int) -> Contents:
+        """What predictions of this split hold, before there are files of them.
+
+        Args:
+            protocol: the views.
+            select: the rule that chose the weights.
+            step: of the weights.
+        """
+        return Contents(
+            protocol=protocol.identity,
+            split=self.name,
+            select=select,
+            step=step,
+            dataset_sha256=self.dataset_sha256,
+            num_images=self.num_images,
+            num_views=protocol.num_views,
+            num_classes=self.num_classes,
+        )
+
+    def measure(
+        self,
+        net: nn.Module,
+        protocol: Protocol | None = None,
+        writer: PredictionsWriter | None = None,
+    ) -> Score:
         """Errors of a network over the split; every rank calls it and gets the same.
 
         Args:
             net: the network.
             protocol: the views; a single one by default.
+            writer: keeps what the network says of each view.
         """
         match protocol:
-            case TenCrops(average=average):
-                return self._measure_views(net, self._ten_crops(protocol), 10, average)
-            case MultiScale(average=average):
-                num_views = 2 * len(protocol.scales)
-                return self._measure_views(net, self._scales(protocol), num_views, average)
+            case TenCrops():
+                return self._measure_views(net, protocol, self._ten_crops(protocol), writer)
+            case MultiScale():
+                return self._measure_views(net, protocol, self._scales(protocol), writer)
             case SingleView() | None:
-                return self._measure_single(net)
+                return self._measure_single(net, writer)
 
-    def _measure_single(self, net: nn.Module) -> Score:
+    def _measure_single(self, net: nn.Module, writer: PredictionsWriter | None) -> Score:
         with self.loader.batches() as batches:
             return evaluate_single(
                 net,
@@ -96,20 +117,26 @@ class EvalSplit:
                 num_images=self.num_images,
                 num_classes=self.num_classes,
                 device=self.device,
+                writer=writer,
             )
 
     def _measure_views(
-        self, net: nn.Module, batches: Iterator[ViewBatch], num_views: int, average: Average
+        self,
+        net: nn.Module,
+        protocol: TenCrops | MultiScale,
+        batches: Iterator[ViewBatch],
+        writer: PredictionsWriter | None,
     ) -> Score:
         return evaluate_views(
             net,
             batches,
             sample_ids=self.loader.sample_ids,
-            num_views=num_views,
+            num_views=protocol.num_views,
             num_images=self.num_images,
             num_classes=self.num_classes,
             device=self.device,
-            average=average,
+            average=protocol.average,
+            writer=writer,
         )
 
     def _ten_crops(self, protocol: TenCrops) -> Iterator[ViewBatch]:
@@ -124,15 +151,17 @@ class EvalSplit:
         yield from self._seen(view, self.pixels.normalize)
 
     def _scales(self, protocol: MultiScale) -> Iterator[ViewBatch]:
-        for scale in protocol.scales:
-            for mirrored in (False, True):
-                view = WholeImage(resize=scale, mirrored=mirrored)
-                yield from self._seen(view, self.pixels.normalize_any)
+        for number, (scale, mirrored) in enumerate(protocol.views):
+            view = WholeImage(resize=scale, mirrored=mirrored)
+            yield from self._seen(view, self.pixels.normalize_any, number)
 
-    def _seen(self, view: TenCrop | WholeImage, normalize: Normalize) -> Iterator[ViewBatch]:
+    def _seen(
+        self, view: TenCrop | WholeImage, normalize: Normalize, first_view: int = 0
+    ) -> Iterator[ViewBatch]:
         with self.loader.batches(view) as batches:
             for batch in map(self._counted, batches):
-                yield ViewBatch(normalize(batch.images), batch.labels, batch.sample_ids)
+                images = normalize(batch.images)
+                yield ViewBatch(images, batch.labels, batch.sample_ids, first_view)
 
     def _counted(self, batch: Batch) -> Batch:
         self.on_views(len(batch.images))
@@ -166,6 +195,8 @@ def build_eval_split(
         loader=loader,
         pixels=pixels,
         protocols=protocols(job, manifest.image_size),
+        name=split,
+        dataset_sha256=manifest.sha256,
         num_images=len(indices),
         num_classes=len(manifest.classes),
         device=context.device,

@@ -138,7 +138,7 @@ def test_checkpoints_are_about_as_large_as_planned(depth: int) -> None:
     torch.save({"net": net.state_dict(), "momentum": momentum}, file)
     got = planned("cifar10_r20", f"model.depth={depth}")
     assert got.checkpoint_bytes == pytest.approx(file.getbuffer().nbytes, rel=0.1)
-    assert got.storage_bytes > 3 * got.checkpoint_bytes
+    assert got.storage_bytes > 3 * got.checkpoint_bytes + got.predictions_bytes
 
 
 def test_an_average_and_a_best_make_checkpoints_larger() -> None:
@@ -293,3 +293,21 @@ def test_refusals_do_not_wait_for_torch() -> None:
     kind, *modules = ran.stdout.split()
     assert kind == "JobError"
     assert not {"torch", "ray", "ffcv", "numba", "sqlalchemy"} & set(modules)
+
+
+@pytest.mark.parametrize(
+    ("limit_gb", "kept"),
+    [(2.5, 1 + 10), (0.001, 1), (0, 0)],
+)
+def test_room_for_predictions_is_asked_for(limit_gb: float, kept: int) -> None:
+    """An image takes 8 + 4 + 5 bytes, and each view of it 10 halves and five classes and scores."""
+    got = planned(
+        "cifar10_r20",
+        "evaluate.protocols=[ten-crop, single]",
+        f"evaluate.predictions_gb={limit_gb}",
+    )
+    images = {11: 2, 1: 1, 0: 0}[kept] * 17
+    assert got.predictions_bytes == 10_000 * (images + kept * (20 + 5 * 8))
+    assert got.storage_bytes == 3 * got.checkpoint_bytes + 4 * got.num_parameters + (
+        got.predictions_bytes
+    )

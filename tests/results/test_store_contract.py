@@ -25,6 +25,7 @@ from resnet_cluster.errors import UnknownRunError, UsageError
 from resnet_cluster.results import (
     ArtefactRecord,
     AttemptStarted,
+    EnsembleRecord,
     Errors,
     EventLog,
     ResultStore,
@@ -58,6 +59,7 @@ class TestContract:
         assert store.runs() == store.by_name("x") == store.by_key("x") == ()
         assert store.epochs("r-0001") == ()
         assert store.evaluations("r-0001") == ()
+        assert store.ensembles() == ()
 
     def test_every_record_comes_back_as_it_was_written(
         self, store: ResultStore, root: Path
@@ -87,6 +89,31 @@ class TestContract:
             "as told",
         )
         assert attempt.ended_at == START + timedelta(hours=1)
+
+    def test_an_ensemble_is_there_while_its_runs_are(self, store: ResultStore, root: Path) -> None:
+        other = make_run_record(make_job({"name": "other", "seed": 1}), run_id="r-0002")
+        log = record_run(root, RUN)
+        record_run(root, other)
+        errors = Errors(loss=0.3, top1_err=7.5, top5_err=0.2, num_images=10_000)
+        figures = [
+            EnsembleRecord(
+                at=START + timedelta(minutes=minute),
+                members=("r-0001", "r-0002"),
+                protocol=protocol,
+                average="softmax",
+                split="test",
+                select="final",
+                num_moved=3,
+                errors=errors,
+            )
+            for minute, protocol in enumerate(("single", "ten-crop-32pad4-softmax"))
+        ]
+        for figure in figures:
+            assert log.record(figure)
+        assert store.ingest() == ()
+        assert store.ensembles() == tuple(figures)
+        store.forget("r-0002")
+        assert store.ensembles() == ()
 
     def test_a_loss_that_is_no_number_is_kept(self, store: ResultStore, root: Path) -> None:
         log = record_run(root, RUN, num_epochs=0)

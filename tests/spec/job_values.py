@@ -194,6 +194,7 @@ def job_values(draw: st.DrawFn) -> dict[str, Any]:
             "scales": draw(st.lists(SIDE, min_size=1, max_size=8, unique=True).map(sorted)),
             "average": draw(st.sampled_from(["softmax", "logits"])),
             "select": draw(st.sampled_from(["final", "best_holdout"] if holdout else ["final"])),
+            "predictions_gb": draw(st.floats(0, 1e6)),
             "observe_every": draw(st.integers(0, 10**9)),
         },
         "resources": {

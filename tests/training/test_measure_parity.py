@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from tiny_jobs import final_weights, make_photo_job, make_tiny_job, train
 
 from resnet_cluster.data import load_manifest
 from resnet_cluster.evaluation import Parity
 from resnet_cluster.spec import JobSpec
+from resnet_cluster.training import LocalContext
 from resnet_cluster.training.parity import measure_parity
 
 
@@ -19,9 +19,8 @@ def _measured(job: JobSpec, dataset: Path, run_dir: Path, limit: int | None = No
         job,
         load_manifest(str(dataset)),
         final_weights(run_dir),
+        LocalContext(run_dir=run_dir, loader_threads=2),
         limit=limit,
-        device=torch.device("cpu"),
-        num_threads=2,
     )
 
 
@@ -48,9 +47,8 @@ def test_photographs_come_to_the_same_within_a_twentieth_of_a_grey_level(
         job,
         load_manifest(str(photos)),
         final_weights(tmp_path),
+        LocalContext(run_dir=tmp_path, loader_threads=2),
         limit=None,
-        device=torch.device("cpu"),
-        num_threads=2,
         on_progress=lambda done, total: seen.append((done, total)),
     )
     assert seen[-1] == (16, 16)

@@ -11,15 +11,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from ranks import RankServer
 from tiny_jobs import final_weights, make_photo_job, make_tiny_job, train
 from torch import Tensor, nn
 from torchvision.transforms import functional
 
 from resnet_cluster.data import load_manifest
 from resnet_cluster.data.beton import JPEG_MODE, BetonIndex, read_index
+from resnet_cluster.evaluation import Predictions
 from resnet_cluster.nets import build_net
 from resnet_cluster.spec import JobSpec, MultiScale, TenCrops
+from resnet_cluster.training import LocalContext
 from resnet_cluster.training.measure import measure
+from resnet_cluster.training.predictions import predictions_folder
 
 SCALES = (56, 64, 80)
 
@@ -147,18 +151,77 @@ def test_after_the_training_the_figures_are_the_same(photos: Path, tmp_path: Pat
     ):
         assert final.protocol == protocol.identity
         seen: list[tuple[int, int]] = []
-        score = measure(
+        measured = measure(
             job,
             load_manifest(str(photos)),
             final_weights(tmp_path),
             protocol,
-            device=torch.device("cpu"),
-            num_threads=2,
+            LocalContext(run_dir=tmp_path, loader_threads=2),
+            step=final.step,
             on_progress=lambda done, total, seen=seen: seen.append((done, total)),
         )
-        assert score == final.score
+        assert measured.result == final
+        assert measured.not_kept == ""
         num_views = 16 * (10 if isinstance(protocol, TenCrops) else 6)
         assert seen[-1] == (num_views, num_views)
+
+
+def test_what_is_kept_of_each_view_is_what_one_image_after_the_other_gives(
+    server: RankServer, photos: Path, tmp_path: Path
+) -> None:
+    """Three ranks keep sixteen images; PIL and torchvision bring their views."""
+    job = photo_job(**{"train.bn_group": 4})
+    for world_size in (1, 3):
+        server.run(
+            "rank_functions:train",
+            tmp_path / str(world_size),
+            world_size=world_size,
+            job=job.model_dump_json(),
+            dataset=str(photos),
+        )
+        run_dir = tmp_path / str(world_size)
+        kept = {
+            name: Predictions(predictions_folder(run_dir, name, "test", "final"))
+            for name in ("ten-crop-64of73-softmax", "multi-scale-56-64-80-softmax")
+        }
+        assert {len(each.contents.files) for each in kept.values()} == {world_size}
+        net, mean = _net(job, run_dir, 2), _mean_colour(photos)
+        with torch.no_grad():
+            for place, (image, label) in enumerate(_images(photos)):
+                crops = functional.ten_crop(functional.resize(image, [73]), [64, 64])
+                whole = [functional.resize(image, [scale]) for scale in SCALES]
+                seen = {
+                    "ten-crop-64of73-softmax": list(crops),
+                    "multi-scale-56-64-80-softmax": [
+                        view for one in whole for view in (one, functional.hflip(one))
+                    ],
+                }
+                for name, views in seen.items():
+                    found = kept[name].scores(place, place + 1)
+                    pixels = [functional.pil_to_tensor(view).float() - mean for view in views]
+                    expected = torch.cat([net(one[None]).log_softmax(1) for one in pixels])
+                    assert found.labels.tolist() == [label]
+                    torch.testing.assert_close(found.log_probs[0], expected, atol=0.02, rtol=0.01)
+
+
+def _mean_colour(photos: Path) -> Tensor:
+    return torch.tensor(load_manifest(str(photos)).channel_mean).float().view(3, 1, 1)
+
+
+def test_a_run_keeps_no_more_than_it_may(few_digits: Path, tmp_path: Path) -> None:
+    job = make_tiny_job({"evaluate.protocols": ["ten-crop", "single"]})
+    for name, limit, kept in (
+        ("all", 1.0, ["single", "ten-crop-8pad4-softmax"]),
+        ("some", 6e-6, ["single"]),  # one view of 70 images takes 5.4 kB
+        ("none", 0.0, []),
+    ):
+        evaluate = job.evaluate.model_copy(update={"predictions_gb": limit})
+        _, journal = train(
+            job.model_copy(update={"evaluate": evaluate}), few_digits, tmp_path / name
+        )
+        assert len(journal.finals) == 2
+        folders = sorted((tmp_path / name / "predictions").glob("*"))
+        assert [folder.name for folder in folders] == [f"{each}-test-final" for each in kept]
 
 
 @pytest.mark.parametrize("depth", [18, 50])

@@ -1,0 +1,183 @@
+"""`ensemble`: several runs' kept predictions together."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import typer
+
+from resnet_cluster.cli.output import Output, OutputOption, as_json, note, print_json
+from resnet_cluster.cli.protocols import (
+    AverageOption,
+    ProtocolName,
+    ProtocolOption,
+    RunsArgument,
+    ScalesOption,
+    choices,
+)
+from resnet_cluster.cli.stores import looked_up, opened_store
+from resnet_cluster.cli.weights import counting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from resnet_cluster.evaluation import EnsembleScore, Predictions
+    from resnet_cluster.results import EnsembleRecord, RunSummary
+    from resnet_cluster.spec import Average, EvaluateSpec, Protocol
+
+
+def ensemble(
+    runs: RunsArgument,
+    protocol: ProtocolOption,
+    scales: ScalesOption = None,
+    average: AverageOption = None,
+    output: OutputOption = Output.table,
+) -> None:
+    """Average the kept predictions of several runs, without a GPU, and store the errors."""
+    from resnet_cluster.results import EnsembleRecord, EventLog
+
+    with opened_store() as store:
+        found = sorted((looked_up(store, run) for run in runs), key=lambda run: run.run_id)
+    _check_runs(found)
+    chosen = [choices(run, protocol, scales, average) for run in found]
+    identity, averaged = _one_protocol(found, chosen, protocol)
+    members = tuple(run.run_id for run in found)
+    name = EnsembleRecord.name_of(members, identity, averaged, "test")
+    # The first of the members has the event; the store finds it there.
+    log = EventLog(found[0].run_dir)
+    if name in log.names():
+        note("this ensemble has been measured before")
+    else:
+        score = _measured([_predictions(run, identity, protocol) for run in found], averaged)
+        log.record(_record(found, identity, averaged, score))
+    record = log.load(name)
+    assert isinstance(record, EnsembleRecord)
+    _print(found, record, output)
+
+
+def _check_runs(runs: Sequence[RunSummary]) -> None:
+    """Refuse what is no ensemble.
+
+    Raises:
+        UsageError: a run twice, a single one, or runs on different data.
+    """
+    from resnet_cluster.errors import UsageError
+
+    if len({run.run_id for run in runs}) < max(2, len(runs)):
+        raise UsageError(
+            "an ensemble is of two runs or more, each named once",
+            mend="`resnet-cluster list` shows the runs",
+        )
+    first = runs[0]
+    for run in runs[1:]:
+        if run.dataset.num_classes != first.dataset.num_classes:
+            what = f"tell {first.dataset.num_classes} and {run.dataset.num_classes} classes apart"
+        elif run.dataset.sha256 != first.dataset.sha256:
+            what = f"were trained on {first.dataset.name} and {run.dataset.name}: other images"
+        else:
+            continue
+        raise UsageError(
+            f"{first.name} and {run.name} {what}",
+            mend="name runs on one data set, whose test images they share",
+        )
+
+
+def _one_protocol(
+    runs: Sequence[RunSummary], chosen: Sequence[EvaluateSpec], kind: ProtocolName
+) -> tuple[str, Average]:
+    """The identity of the protocol of all, and what is averaged.
+
+    Raises:
+        UsageError: their jobs make different protocols of the same word.
+    """
+    from resnet_cluster.errors import UsageError
+
+    identities = {
+        _built(run, evaluate).identity: run.name for run, evaluate in zip(runs, chosen, strict=True)
+    }
+    averages = {evaluate.average for evaluate in chosen}
+    if len(identities) > 1 or len(averages) > 1:
+        ours = ", ".join(f"{identity} for {name}" for identity, name in identities.items())
+        raise UsageError(
+            f"the jobs of these runs mean different things by {kind}: {ours}",
+            mend="name what is averaged with --average, and the scales with --scales; the size of "
+            "the views is that of the training",
+        )
+    (identity,), (average,) = identities, averages
+    return identity, average
+
+
+def _built(run: RunSummary, evaluate: EvaluateSpec) -> Protocol:
+    from resnet_cluster.spec import protocols
+
+    job = run.job.model_copy(update={"evaluate": evaluate})
+    (protocol,) = protocols(job, None if run.job.data.view else run.dataset.image_size)
+    return protocol
+
+
+def _predictions(run: RunSummary, identity: str, kind: ProtocolName) -> Predictions:
+    """What was kept of a run.
+
+    Raises:
+        PreflightError: nothing was.
+        IntegrityError: it is damaged, or of other images.
+    """
+    from resnet_cluster.errors import IntegrityError, PreflightError
+    from resnet_cluster.evaluation import Predictions, read_contents
+    from resnet_cluster.training.predictions import predictions_folder
+
+    folder = predictions_folder(run.run_dir, identity, "test", run.job.evaluate.select)
+    contents = read_contents(folder)
+    if contents is None:
+        raise PreflightError(
+            f"{run.name} ({run.run_id}) has no predictions under {identity}",
+            mend=f"make them with `resnet-cluster evaluate {run.run_id} --protocol {kind}`; where "
+            "they find no room, with a larger --predictions-gb",
+        )
+    if contents.dataset_sha256 != run.dataset.sha256:
+        raise IntegrityError(f"{folder}: of another data set", mend="remove the folder")
+    return Predictions(folder)
+
+
+def _measured(members: list[Predictions], average: Average) -> EnsembleScore:
+    from resnet_cluster.evaluation import evaluate_ensemble
+
+    with counting("images", f"{len(members)} runs") as on_progress:
+        measured = evaluate_ensemble(members, average, on_progress)
+    if measured.num_moved:
+        note(
+            f"warning: on {measured.num_moved:,} images a run's kept predictions, rounded, judge "
+            "otherwise than the run did"
+        )
+    return measured
+
+
+def _record(
+    runs: Sequence[RunSummary], identity: str, average: Average, measured: EnsembleScore
+) -> EnsembleRecord:
+    from resnet_cluster.results import EnsembleRecord, Errors
+
+    selects = {run.job.evaluate.select for run in runs}
+    return EnsembleRecord(
+        members=tuple(run.run_id for run in runs),
+        protocol=identity,
+        average=average,
+        split="test",
+        select=selects.pop() if len(selects) == 1 else "mixed",
+        num_moved=measured.num_moved,
+        errors=Errors(**asdict(measured.score)),
+    )
+
+
+def _print(runs: Sequence[RunSummary], record: EnsembleRecord, output: Output) -> None:
+    from resnet_cluster.cli.display import describe
+
+    if output is Output.json:
+        print_json({"names": [run.name for run in runs]} | as_json(record))
+        return
+    for run in runs:
+        for evaluation in run.evaluations:
+            if (evaluation.protocol, evaluation.split) == (record.protocol, record.split):
+                typer.echo(f"{run.name}  {describe(evaluation)}")
+    typer.echo(f"together  {describe(record)}")

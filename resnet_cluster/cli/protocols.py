@@ -1,0 +1,90 @@
+"""How a protocol is asked for on the command line, of runs that have ended."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from resnet_cluster.data import Manifest
+    from resnet_cluster.results import RunSummary
+    from resnet_cluster.spec import EvaluateSpec
+
+
+class ProtocolName(StrEnum):
+    """Protocols; named here too, so that `--help` imports nothing."""
+
+    single = "single"
+    ten_crop = "ten-crop"
+    multi_scale = "multi-scale"
+
+
+class AverageName(StrEnum):
+    """What is averaged over the views of an image."""
+
+    softmax = "softmax"
+    logits = "logits"
+
+
+RunsArgument = Annotated[
+    list[str], typer.Argument(metavar="RUN...", help="Ids, beginnings of them, or names.")
+]
+ProtocolOption = Annotated[ProtocolName, typer.Option(help="The views of an image.")]
+ScalesOption = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,...", help="Shorter sides of multi-scale, in pixels."),
+]
+AverageOption = Annotated[AverageName | None, typer.Option(help="What is averaged over the views.")]
+
+
+def choices(
+    run: RunSummary, protocol: ProtocolName, scales: str | None, average: AverageName | None
+) -> EvaluateSpec:
+    """What the run's job says of protocols, changed by the options; it names the one protocol.
+
+    Raises:
+        UsageError: the scales are no such list, or belong to another protocol.
+    """
+    from pydantic import ValidationError
+
+    from resnet_cluster.errors import UsageError
+    from resnet_cluster.spec import EvaluateSpec
+
+    if scales is not None and protocol is not ProtocolName.multi_scale:
+        raise UsageError(
+            f"--scales says nothing to --protocol {protocol}", mend="add --protocol multi-scale"
+        )
+    given = run.job.evaluate.model_dump() | {"protocols": [protocol.value]}
+    if average is not None:
+        given["average"] = average.value
+    try:
+        if scales is not None:
+            given["scales"] = [int(scale) for scale in scales.split(",")]
+        return EvaluateSpec.model_validate(given)
+    except (ValueError, ValidationError):
+        raise UsageError(
+            f"--scales {scales} is not a list of rising sizes",
+            mend="give 1 to 8 whole numbers from 8 to 4096, such as 224,256,384",
+        ) from None
+
+
+def own_dataset(run: RunSummary) -> Manifest:
+    """The data set that a run was trained on, whole.
+
+    Raises:
+        PreflightError: it is not prepared.
+        IntegrityError: it is another one now, or its files were changed.
+    """
+    from resnet_cluster.data import check_dataset, load_manifest
+    from resnet_cluster.errors import IntegrityError
+
+    manifest = load_manifest(run.job.data.name)
+    if manifest.sha256 != run.dataset.sha256:
+        raise IntegrityError(
+            f"the data set {manifest.name!r} is not the one that {run.name} was trained on",
+            mend="prepare that one again under the same name",
+        )
+    check_dataset(manifest.folder)
+    return manifest
