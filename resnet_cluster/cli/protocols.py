@@ -17,6 +17,7 @@ class ProtocolName(StrEnum):
     """Protocols; named here too, so that `--help` imports nothing."""
 
     single = "single"
+    flip = "flip"
     ten_crop = "ten-crop"
     multi_scale = "multi-scale"
 

@@ -20,8 +20,11 @@ from resnet_cluster.data.page_order import PageOrder, page_order
 from resnet_cluster.data.page_reader import PageReader, ReadAhead
 from resnet_cluster.data.reader import BetonReader
 from resnet_cluster.data.views import View, WholeImage
+from resnet_cluster.errors import UsageError
 
 BATCH_DEADLINE_S = 120.0
+MAX_VIEW_PIXELS = 2**24
+"""Of an image as a network sees it: 200 MB of floats, and some GB within the network."""
 
 
 class TrainLoader:
@@ -161,6 +164,11 @@ class EvalLoader:
         """Their number."""
         return len(self._indices)
 
+    @property
+    def cuts(self) -> bool:
+        """Whether images are cut, and not seen as the raw squares that they are."""
+        return self._view is not None
+
     def batches(self, view: View | None = None) -> BatchIterator:
         """This rank's images: in the order of `indices`, or images of one size together.
 
@@ -171,6 +179,22 @@ class EvalLoader:
         groups = self._groups(view)
         batches = self._reader.read(groups, view)
         return EveryImage(batches, groups, self._source.bad, self._device)
+
+    def check(self, view: WholeImage) -> None:
+        """Refuse a view in which an image, long and narrow, has more pixels than memory holds.
+
+        Raises:
+            UsageError: one has; it is named.
+        """
+        index = self._source.index
+        pixels = view.sizes(index.widths, index.heights).prod(axis=1)
+        for place in self._indices[pixels[self._indices] > MAX_VIEW_PIXELS][:1]:
+            raise UsageError(
+                f"image {place:,} of {index.path}, {index.widths[place]}x{index.heights[place]}, "
+                f"would have {pixels[place]:,} pixels with a shorter side of {view.resize}: more "
+                f"than {MAX_VIEW_PIXELS:,}",
+                mend="leave out the largest scales, or prepare the data without the image",
+            )
 
     def _groups(self, view: View | None) -> list[NDArray[np.int64]]:
         """The images of each batch."""

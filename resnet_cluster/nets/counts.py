@@ -91,6 +91,7 @@ def describe(
     depth: int,
     shortcut: Shortcut,
     variant: Variant = "v1",
+    blur_pool: bool = False,
     num_classes: int,
     image_size: int,
 ) -> NetFacts:
@@ -105,6 +106,7 @@ def describe(
             depth=depth,
             shortcut=shortcut,
             variant=variant,
+            blur_pool=blur_pool,
             num_classes=num_classes,
         )
     return NetFacts(num_parameters=num_parameters(net), flops=count_flops(net, image_size))

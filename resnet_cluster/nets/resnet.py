@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from resnet_cluster.nets.architectures import Architecture, check_architecture, find_architecture
 from resnet_cluster.nets.blocks import BasicBlock, Bottleneck
+from resnet_cluster.nets.blur import blur_strides
 from resnet_cluster.nets.convolution import build_conv
 from resnet_cluster.spec.job import Family, Shortcut, Variant
 
@@ -61,6 +62,7 @@ def build_net(
     depth: int,
     shortcut: Shortcut,
     variant: Variant = "v1",
+    blur_pool: bool = False,
     num_classes: int,
 ) -> ResNet:
     """A new net with He initialisation, drawn from torch's global generator.
@@ -73,7 +75,10 @@ def build_net(
     check_architecture(family, depth, shortcut, variant)
     assert num_classes >= 1
     architecture = find_architecture(family, depth)
-    return ResNet(architecture, shortcut=shortcut, variant=variant, num_classes=num_classes)
+    net = ResNet(architecture, shortcut=shortcut, variant=variant, num_classes=num_classes)
+    if blur_pool:
+        blur_strides(net)
+    return net
 
 
 def _build_stem(family: Family, width: int) -> tuple[nn.Conv2d, nn.Module]:

@@ -193,6 +193,7 @@ def _count_net(job: JobSpec, num_classes: int, image_size: int) -> tuple[int, in
         depth=job.model.depth,
         shortcut=job.model.shortcut,
         variant=job.model.variant,
+        blur_pool=job.model.blur_pool,
         num_classes=num_classes,
         image_size=image_size,
     )

@@ -45,9 +45,10 @@ def as_rows(plan: Plan, job: JobSpec) -> list[tuple[str, str]]:
 
 def _network(plan: Plan, job: JobSpec) -> str:
     model = job.model
+    blur = ", BlurPool" if model.blur_pool else ""
     kind = "plain" if model.shortcut == "none" else f"residual, shortcut {model.shortcut}"
     return (
-        f"{model.family} {model.depth} layers, {kind}, {model.variant}: "
+        f"{model.family} {model.depth} layers, {kind}, {model.variant}{blur}: "
         f"{_count(plan.num_parameters)} parameters, {plan.flops:.3g} multiply-adds an image"
     )
 

@@ -110,6 +110,8 @@ def _of_model(model: ModelSpec) -> Iterator[str]:
         yield f"Table 6 has no {model.depth} layers"
     elif model.shortcut != "A":
         yield f"shortcut {model.shortcut}, not A"
+    if model.blur_pool:
+        yield "BlurPool"
 
 
 def _of_length(run: RunSummary, evaluation: EvaluationRecord | None) -> Iterator[str]:

@@ -10,14 +10,15 @@ _USUAL_SHORTCUT = {"cifar": "A", "imagenet": "B"}
 
 def model_name(model: ModelSpec) -> str:
     """`plain-20`, `ResNet-20`, `ResNet-20 B`, `ResNet-34 A`, `ResNet-50 v1.5`."""
-    if model.shortcut == "none":
-        return f"plain-{model.depth}"
-    parts = [f"ResNet-{model.depth}"]
+    is_plain = model.shortcut == "none"
+    parts = [f"{'plain' if is_plain else 'ResNet'}-{model.depth}"]
     is_usual = model.shortcut == _USUAL_SHORTCUT[model.family]
-    if not is_usual or (model.family == "imagenet" and model.depth < 50):
+    if not is_plain and not (is_usual and (model.family == "cifar" or model.depth >= 50)):
         parts.append(model.shortcut)
     if model.variant != "v1":
         parts.append(model.variant)
+    if model.blur_pool:
+        parts.append("BlurPool")
     return " ".join(parts)
 
 

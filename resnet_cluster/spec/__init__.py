@@ -25,6 +25,7 @@ from resnet_cluster.spec.lengths import StepLengths, crop_side, schedule_in_step
 from resnet_cluster.spec.load import LoadedJob, load_job, load_resolved
 from resnet_cluster.spec.protocol import (
     PAD,
+    Flip,
     MultiScale,
     Protocol,
     SingleView,
@@ -62,6 +63,7 @@ __all__ = [
     "EmaSpec",
     "ErrorWarmup",
     "EvaluateSpec",
+    "Flip",
     "GrowSpec",
     "JobSource",
     "JobSpec",

@@ -21,7 +21,7 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 Family = Literal["imagenet", "cifar"]
 Shortcut = Literal["none", "A", "B", "C"]
 Variant = Literal["v1", "v1.5"]
-ProtocolKind = Literal["single", "ten-crop", "multi-scale"]
+ProtocolKind = Literal["single", "flip", "ten-crop", "multi-scale"]
 Average = Literal["softmax", "logits"]
 
 
@@ -36,6 +36,9 @@ class ModelSpec(Spec):
     """`none` is the plain net; A pads with zeros, B projects where dimensions rise, C always."""
     variant: Variant = "v1"
     """Where a bottleneck has its stride: `v1` in the first 1x1 (the paper), `v1.5` in the 3x3."""
+    blur_pool: bool = False
+    """Whether a low pass comes before each convolution with a stride (Zhang 2019, where
+    ffcv-imagenet has it); the paper has none."""
 
 
 class EvaluateSpec(Spec):
@@ -43,7 +46,8 @@ class EvaluateSpec(Spec):
 
     protocols: Annotated[tuple[ProtocolKind, ...], Field(strict=False, min_length=1)] = ("single",)
     """Protocols run on the test split when training has ended: `single` is the view of `data.view`,
-    `ten-crop` its corners, centre and their mirror images, `multi-scale` whole images."""
+    `flip` that and its mirror image, `ten-crop` its corners, centre and their mirror images,
+    `multi-scale` whole images."""
     scales: Annotated[tuple[Side, ...], Field(strict=False, min_length=1, max_length=8)] = (
         224,
         256,

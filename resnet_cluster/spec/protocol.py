@@ -24,6 +24,23 @@ class SingleView:
 
 
 @dataclass(frozen=True)
+class Flip:
+    """Each image once and mirrored once, as the job's `data.view` shows it.
+
+    Attributes:
+        average: what is averaged over the two.
+    """
+
+    average: Average
+    num_views: ClassVar[int] = 2
+
+    @property
+    def identity(self) -> str:
+        """The protocol's name."""
+        return f"flip-{self.average}"
+
+
+@dataclass(frozen=True)
 class TenCrops:
     """Corners, centre and their mirror images (section 3.4, after Krizhevsky et al. 2012).
 
@@ -77,7 +94,7 @@ class MultiScale:
         return f"multi-scale-{'-'.join(map(str, self.scales))}-{self.average}"
 
 
-Protocol = SingleView | TenCrops | MultiScale
+Protocol = SingleView | Flip | TenCrops | MultiScale
 
 
 def protocols(job: JobSpec, image_size: int | None) -> tuple[Protocol, ...]:
@@ -106,6 +123,8 @@ def build_protocol(
     assert kind in get_args(ProtocolKind)
     if kind == "single":
         return SingleView()
+    if kind == "flip":
+        return Flip(evaluate.average)
     if kind == "multi-scale":
         return MultiScale(evaluate.scales, evaluate.average)
     view = job.data.view

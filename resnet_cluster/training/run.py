@@ -74,6 +74,7 @@ def initialised_net(job: JobSpec, num_classes: int, device: torch.device) -> nn.
         depth=model.depth,
         shortcut=model.shortcut,
         variant=model.variant,
+        blur_pool=model.blur_pool,
         num_classes=num_classes,
     )
     layout = torch.channels_last if job.train.channels_last else torch.contiguous_format
@@ -92,18 +93,18 @@ def final_result(job: JobSpec, protocol: Protocol, step: int, score: Score) -> F
 
 
 def _finish(loop: Loop, context: Context) -> None:
-    """Measure the selected weights under the job's protocols and write them down."""
+    """Write the selected weights down, then measure them under the job's protocols."""
     net = loop.engine.measured_net()
     step = loop.step
     if loop.best is not None:
         net.load_state_dict(loop.best.weights)
         step = loop.best.step
+    if context.world_rank == 0:
+        path = context.run_dir / "weights.pt"
+        weights = {name: tensor.cpu() for name, tensor in net.state_dict().items()}
+        context.report(WeightsFile(path=path, sha256=save_weights(path, weights)))
     shelf = shelf_of(loop.job, context)
     for protocol in loop.images.test.protocols:
         contents = loop.images.test.contents(protocol, loop.job.evaluate.select, step)
         measured = measure_and_keep(loop.images.test, net, protocol, contents, shelf)
         context.report(final_result(loop.job, protocol, step, measured.score))
-    if context.world_rank == 0:
-        path = context.run_dir / "weights.pt"
-        weights = {name: tensor.cpu() for name, tensor in net.state_dict().items()}
-        context.report(WeightsFile(path=path, sha256=save_weights(path, weights)))

@@ -31,6 +31,7 @@ from resnet_cluster.evaluation import (
 )
 from resnet_cluster.spec import (
     PAD,
+    Flip,
     JobSpec,
     MultiScale,
     Protocol,
@@ -101,6 +102,8 @@ class EvalSplit:
             writer: keeps what the network says of each view.
         """
         match protocol:
+            case Flip():
+                return self._measure_views(net, protocol, self._mirrored(), writer)
             case TenCrops():
                 return self._measure_views(net, protocol, self._ten_crops(protocol), writer)
             case MultiScale():
@@ -123,7 +126,7 @@ class EvalSplit:
     def _measure_views(
         self,
         net: nn.Module,
-        protocol: TenCrops | MultiScale,
+        protocol: Flip | TenCrops | MultiScale,
         batches: Iterator[ViewBatch],
         writer: PredictionsWriter | None,
     ) -> Score:
@@ -138,6 +141,19 @@ class EvalSplit:
             average=protocol.average,
             writer=writer,
         )
+
+    def _mirrored(self) -> Iterator[ViewBatch]:
+        """Each image and its mirror image, which is made where training makes it."""
+        with self.loader.batches() as batches:
+            for batch in batches:
+                self.on_views(2 * len(batch.labels))
+                upright, normalize = batch.images, self.pixels.normalize
+                if self.loader.cuts:
+                    both = normalize(upright), normalize(upright.flip(-1))
+                else:  # the mean image is mirrored with the image
+                    both = normalize(upright), normalize(upright).flip(-1)
+                images = torch.stack(both, dim=1).flatten(0, 1)
+                yield ViewBatch(images, batch.labels, batch.sample_ids)
 
     def _ten_crops(self, protocol: TenCrops) -> Iterator[ViewBatch]:
         if protocol.resize is None:
@@ -180,6 +196,7 @@ def build_eval_split(
 
     Raises:
         IntegrityError: a beton is missing, truncated or not such a file.
+        UsageError: an image is too long for a scale that the job measures.
     """
     loader = EvalLoader(
         open_images(manifest, split, num_threads=context.loader_threads),
@@ -191,10 +208,14 @@ def build_eval_split(
         device=context.device,
         view=evaluation_view(job.data),
     )
+    asked = protocols(job, manifest.image_size)
+    for protocol in asked:
+        if isinstance(protocol, MultiScale):
+            loader.check(WholeImage(resize=max(protocol.scales)))
     return EvalSplit(
         loader=loader,
         pixels=pixels,
-        protocols=protocols(job, manifest.image_size),
+        protocols=asked,
         name=split,
         dataset_sha256=manifest.sha256,
         num_images=len(indices),

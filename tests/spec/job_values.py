@@ -169,6 +169,7 @@ def job_values(draw: st.DrawFn) -> dict[str, Any]:
             "depth": draw(st.integers(1, 10_000)),
             "shortcut": draw(st.sampled_from(["none", "A", "B", "C"])),
             "variant": draw(st.sampled_from(["v1", "v1.5"])),
+            "blur_pool": draw(st.booleans()),
         },
         "data": {
             "name": draw(PATH),
@@ -186,7 +187,7 @@ def job_values(draw: st.DrawFn) -> dict[str, Any]:
         "evaluate": {
             "protocols": draw(
                 st.lists(
-                    st.sampled_from(["single", "ten-crop", "multi-scale"]),
+                    st.sampled_from(["single", "flip", "ten-crop", "multi-scale"]),
                     min_size=1,
                     unique=True,
                 )

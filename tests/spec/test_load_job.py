@@ -101,7 +101,7 @@ SCHEDULE = """  schedule:
             "  select: final",
             "  protocols: [ten]",
             "  protocols",
-            "single, ten-crop, multi",
+            "single, flip, ten-crop, multi",
             "run on",
         ),
         ("  select: final", "  protocols: [single, single]", "  protocols", "listed twice", "once"),

@@ -15,12 +15,13 @@ def names(job: str, *overrides: str, image_size: int | None = 32) -> list[str]:
     return [protocol.identity for protocol in protocols(spec, image_size)]
 
 
-ALL = "evaluate.protocols=[single, ten-crop, multi-scale]"
+ALL = "evaluate.protocols=[single, flip, ten-crop, multi-scale]"
 
 
 def test_the_papers() -> None:
     assert names("imagenet_r50_paper", ALL, image_size=None) == [
         "single",
+        "flip-softmax",
         "ten-crop-224of256-softmax",
         "multi-scale-224-256-384-480-640-softmax",
     ]
@@ -28,7 +29,12 @@ def test_the_papers() -> None:
 
 def test_small_squares_are_padded() -> None:
     found = names("cifar10_r20", ALL, "evaluate.average=logits", "evaluate.scales=[32, 48]")
-    assert found == ["single", "ten-crop-32pad4-logits", "multi-scale-32-48-logits"]
+    assert found == [
+        "single",
+        "flip-logits",
+        "ten-crop-32pad4-logits",
+        "multi-scale-32-48-logits",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,7 @@ KEY_ONLY: dict[str, tuple[list[str], list[str]]] = {
     "model.depth": ([], ["model.depth=32"]),
     "model.shortcut": ([], ["model.shortcut=B"]),
     "model.variant": ([], ["model.variant=v1.5"]),
+    "model.blur_pool": ([], ["model.blur_pool=true"]),
     "data.holdout": ([], [HOLDOUT]),
     "train.channels_last": ([], ["train.channels_last=false"]),
     "train.compile": ([], ["train.compile=true"]),
@@ -159,6 +160,7 @@ WITHOUT_OVERRIDE = {"train.shortened_from"}
 
 DEFAULTS = {
     "model.variant": "v1",
+    "model.blur_pool": False,
     "data.holdout": 0,
     "data.augment.color": "none",
     "data.crop": None,
