@@ -46,7 +46,9 @@ def report(
         raise UsageError(f"--format {format_} and -o json exclude each other", mend="give one")
     chosen = format_ or (ReportFormat.json if output is Output.json else ReportFormat.table)
     with opened_store() as store:
-        built = build_report(store.runs(), table=table, prepared=_prepared())
+        built = build_report(
+            store.runs(), table=table, prepared=_prepared(), uses=store.uses_of_test_sets()
+        )
     if out is None:
         render(built, Format(chosen), console())
     else:

@@ -52,7 +52,12 @@ def status(run: RunArgument, output: OutputOption = Output.table) -> None:
     with opened_store() as store:
         found = looked_up(store, run)
         epochs = store.epochs(found.run_id)
+        uses = {each.dataset_sha256: each for each in store.uses_of_test_sets()}
     facts = _facts(found) | {
+        "dataset_sha256": found.dataset.sha256,
+        "git_commit": found.record.git_commit,
+        "command": found.record.command,
+        "test_set_uses": uses[found.dataset.sha256].total,
         "checkpoint_step": _checkpoint_step(found),
         "num_bad_samples": found.num_bad_samples,
     }

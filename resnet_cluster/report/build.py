@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from resnet_cluster.report.measured import Cell, Identity, Measured, cells, measured
 from resnet_cluster.report.tables import Table, build_table
-from resnet_cluster.results import DatasetFacts, RunSummary
+from resnet_cluster.results import DatasetFacts, RunSummary, UsesOfTestSet
 
 _ALL_TABLES = (6,)
 
@@ -23,6 +23,8 @@ class Report:
     """Whether our runs are listed on their own."""
     cells: Mapping[Identity, Cell]
     """The same figures by identity."""
+    uses: tuple[UsesOfTestSet, ...] = ()
+    """Of the test sets that our figures are of."""
 
     def cell(self, figure: Measured) -> Cell | None:
         """The figures of the same identity as one of ours; None for a run without a figure."""
@@ -34,6 +36,7 @@ def build_report(
     *,
     table: int | None = None,
     prepared: Sequence[DatasetFacts] | None = None,
+    uses: Sequence[UsesOfTestSet] = (),
 ) -> Report:
     """The report on `runs`.
 
@@ -41,6 +44,7 @@ def build_report(
         runs: all runs of the store, the oldest first.
         table: number of the one table of the paper that is wanted; None for the runs and each.
         prepared: the data sets that commands may name; None takes those of the runs.
+        uses: of the test sets.
 
     Raises:
         UsageError: no table of that number can be filled yet.
@@ -52,4 +56,11 @@ def build_report(
     if table is not None:
         shown = tables[0].figures
         figures = tuple(figure for figure in figures if figure in shown)
-    return Report(figures=figures, tables=tables, with_runs=table is None, cells=cells(figures))
+    shown_sets = {figure.run.dataset.sha256 for figure in figures if figure.evaluation}
+    return Report(
+        figures=figures,
+        tables=tables,
+        with_runs=table is None,
+        cells=cells(figures),
+        uses=tuple(use for use in uses if use.dataset_sha256 in shown_sets),
+    )

@@ -20,7 +20,8 @@ def objects(report: Report) -> list[dict[str, Any]]:
     says why. `n`, `seeds` and the statistics are those of all figures of the same identity.
     """
     return [
-        _of_run(figure) | _of_figure(figure) | _of_cell(report, figure) for figure in report.figures
+        _of_run(figure) | _of_figure(figure) | _of_cell(report, figure) | _of_uses(report, figure)
+        for figure in report.figures
     ]
 
 
@@ -77,6 +78,12 @@ def _of_figure(figure: Measured) -> dict[str, Any]:
         "difference": figure.difference,
         "differs": list(figure.differs),
     }
+
+
+def _of_uses(report: Report, figure: Measured) -> dict[str, Any]:
+    sha256 = figure.run.dataset.sha256
+    totals = [uses.total for uses in report.uses if uses.dataset_sha256 == sha256]
+    return {"test_set_uses": totals[0] if totals else None}
 
 
 def _of_cell(report: Report, figure: Measured) -> dict[str, Any]:

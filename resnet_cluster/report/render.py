@@ -25,6 +25,7 @@ from resnet_cluster.report.wording import (
     error_text,
     published_text,
     row_note,
+    uses_text,
 )
 
 CSV_COLUMNS = (
@@ -109,6 +110,7 @@ def _markdown(report: Report) -> str:
     if report.with_runs:
         parts.append(_markdown_runs(report))
     parts += [_markdown_table(table) for table in report.tables]
+    parts += [f"{markdown(uses_text(uses))}\n" for uses in report.uses]
     return "\n".join(parts)
 
 

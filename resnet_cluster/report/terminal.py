@@ -23,6 +23,7 @@ from resnet_cluster.report.wording import (
     figure_note,
     published_text,
     row_note,
+    uses_text,
 )
 from resnet_cluster.results import RunState
 
@@ -56,6 +57,8 @@ def print_report(report: Report, console: Console) -> None:
         console.print()
         for note in table.notes:
             console.print(_hanging("", note))
+    for uses in report.uses:
+        console.print(_hanging("", plain(uses_text(uses))))
     for note, letter in notes.letters.items():
         console.print(_hanging(f"({letter})", plain(note)))
     for table in report.tables:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from resnet_cluster.report.measured import Cell, Measured
 from resnet_cluster.report.published import Published
 from resnet_cluster.report.tables import Row
+from resnet_cluster.results import UsesOfTestSet
 
 NOTHING = "\N{EN DASH}"
 
@@ -59,6 +60,27 @@ def figure_note(differs: Iterable[str]) -> str:
     """`not compared: 2 of 164 epochs; JPEG copy`; empty where nothing differs."""
     words = differs_text(differs)
     return f"not compared: {words}" if words else ""
+
+
+def uses_text(uses: UsesOfTestSet) -> str:
+    """`The test images of digits have been used 11 times, by 2 runs: 1 figure, ...`."""
+    kinds = (
+        (uses.num_figures, "figure"),
+        (uses.num_observed, "error observed while training"),
+        (uses.num_ensembles, "ensemble"),
+        (uses.num_comparisons, "comparison of pixels"),
+    )
+    parts = [_numbered(number, kind) for number, kind in kinds if number]
+    return (
+        f"The test images of {uses.name} have been used {_numbered(uses.total, 'time')}, by "
+        f"{_numbered(uses.num_runs, 'run')}: {', '.join(parts)}."
+    )
+
+
+def _numbered(number: int, noun: str) -> str:
+    first, _, rest = noun.partition(" ")
+    plural = f"{first}s {rest}".rstrip()
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def _best_and_mean(best: float | None, mean: float | None, std: float | None) -> str:

@@ -32,7 +32,7 @@ from resnet_cluster.results.records import (
     RunState,
     now,
 )
-from resnet_cluster.results.summary import Attempt, RunSummary, run_state
+from resnet_cluster.results.summary import Attempt, RunSummary, UsesOfTestSet, run_state
 
 if TYPE_CHECKING:
     from resnet_cluster.results.store import ResultStore
@@ -59,6 +59,7 @@ __all__ = [
     "RunRecord",
     "RunState",
     "RunSummary",
+    "UsesOfTestSet",
     "follow",
     "last_attempt",
     "note_lost_owner",

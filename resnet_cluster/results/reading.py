@@ -18,7 +18,7 @@ from resnet_cluster.results.records import (
     RunRecord,
 )
 from resnet_cluster.results.rows import Row, attempt_of, record_of
-from resnet_cluster.results.summary import RunSummary
+from resnet_cluster.results.summary import RunSummary, UsesOfTestSet
 from resnet_cluster.spec import load_resolved
 
 Value = TypeVar("Value")
@@ -81,6 +81,45 @@ def ensembles(connection: sa.Connection) -> tuple[EnsembleRecord, ...]:
     return tuple(record for record in found if known.issuperset(record.members))
 
 
+def uses_of_test_sets(connection: sa.Connection) -> tuple[UsesOfTestSet, ...]:
+    """How often each data set's test images have been used, by its name."""
+    runs, evaluations, epochs = schema.runs, schema.evaluations, schema.epochs
+    figures = _counts(connection, evaluations, evaluations.c.split == "test")
+    observed = _counts(connection, epochs, epochs.c.observed_test_num_images.is_not(None))
+    ensembles = _counts(connection, schema.ensembles, schema.ensembles.c.split == "test")
+    compared = _counts(connection, schema.events, schema.events.c.name.like("parity-%"))
+    query = sa.select(runs.c.run_id, runs.c.dataset).order_by(runs.c.at, runs.c.run_id)
+    names, members = {}, defaultdict(list)
+    for row in connection.execute(query):
+        names[row.dataset["sha256"]] = row.dataset["name"]
+        members[row.dataset["sha256"]].append(row.run_id)
+
+    def total(counts: dict[str, int], run_ids: list[str]) -> int:
+        return sum(counts.get(run_id, 0) for run_id in run_ids)
+
+    return tuple(
+        UsesOfTestSet(
+            name=name,
+            dataset_sha256=sha256,
+            num_runs=len(members[sha256]),
+            num_figures=total(figures, members[sha256]),
+            num_observed=total(observed, members[sha256]),
+            num_ensembles=total(ensembles, members[sha256]),
+            num_comparisons=total(compared, members[sha256]),
+        )
+        for sha256, name in sorted(names.items(), key=lambda item: (item[1], item[0]))
+    )
+
+
+def _counts(
+    connection: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool]
+) -> dict[str, int]:
+    """Rows of each run that has any."""
+    query = sa.select(table.c.run_id, sa.func.count().label("num")).where(where)
+    found = connection.execute(query.group_by(table.c.run_id))
+    return {row.run_id: row.num for row in found}
+
+
 def _by_run(
     connection: sa.Connection,
     table: sa.Table,
@@ -110,13 +149,8 @@ def _last_epochs(connection: sa.Connection, run_ids: sa.Select[Any]) -> dict[str
 
 def _bad_samples(connection: sa.Connection, run_ids: sa.Select[Any]) -> dict[str, int]:
     """Damaged images of each run that has any, by the names of their events."""
-    table = schema.events
-    query = (
-        sa.select(table.c.run_id, sa.func.count().label("num"))
-        .where(table.c.run_id.in_(run_ids), table.c.name.like("bad-%"))
-        .group_by(table.c.run_id)
-    )
-    return {row.run_id: row.num for row in connection.execute(query)}
+    events = schema.events
+    return _counts(connection, events, events.c.run_id.in_(run_ids) & events.c.name.like("bad-%"))
 
 
 def _rows(connection: sa.Connection, query: sa.Select[Any]) -> list[Row]:

@@ -13,7 +13,7 @@ from resnet_cluster.results import ingest, reading, schema
 from resnet_cluster.results.database import Database
 from resnet_cluster.results.migrate import bring_up_to_date
 from resnet_cluster.results.records import EnsembleRecord, EpochRecord, EvaluationRecord
-from resnet_cluster.results.summary import RunSummary
+from resnet_cluster.results.summary import RunSummary, UsesOfTestSet
 
 
 class ResultStore:
@@ -121,6 +121,11 @@ class ResultStore:
         """Figures of several runs together, the oldest first; a removed run takes its own along."""
         with self._database.reading() as connection:
             return reading.ensembles(connection)
+
+    def uses_of_test_sets(self) -> tuple[UsesOfTestSet, ...]:
+        """How often the test images of each data set have been used, by all runs."""
+        with self._database.reading() as connection:
+            return reading.uses_of_test_sets(connection)
 
     def _summaries(self, *where: sa.ColumnElement[bool]) -> tuple[RunSummary, ...]:
         with self._database.reading() as connection:

@@ -50,6 +50,32 @@ def run_state(attempts: Sequence[Attempt]) -> RunState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UsesOfTestSet:
+    """How often the errors on a data set's test images have been seen, by runs that are there.
+
+    Whoever chooses among runs by errors that were seen fits to the test set: the more uses, the
+    less a small difference says.
+    """
+
+    name: str
+    """Of the data set, in the newest of the runs."""
+    dataset_sha256: str
+    num_runs: int
+    num_figures: int
+    """Weights measured under a protocol."""
+    num_observed: int
+    """Errors observed after epochs of a training, which steer nothing in it."""
+    num_ensembles: int = 0
+    num_comparisons: int = 0
+    """Comparisons of our pixels with torchvision's, which count errors on both."""
+
+    @property
+    def total(self) -> int:
+        """Uses of every kind."""
+        return self.num_figures + self.num_observed + self.num_ensembles + self.num_comparisons
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSummary:
     """A run and all that is known of it but its earlier epochs."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from factories import (
     CIFAR10,
+    DIGITS,
     START,
     make_attempt_events,
     make_epoch,
@@ -114,6 +115,22 @@ class TestContract:
         assert store.ensembles() == tuple(figures)
         store.forget("r-0002")
         assert store.ensembles() == ()
+
+    def test_uses_of_a_test_set_are_counted(self, store: ResultStore, root: Path) -> None:
+        assert store.uses_of_test_sets() == ()
+        log = record_run(root, RUN, top1_err=8.6)  # and two epochs, observed
+        log.record(make_evaluation(RUN, 8.1, protocol="ten-crop-32pad4-softmax"))
+        log.record(make_evaluation(RUN, 7.0, split="holdout"))
+        log.record(make_epoch(3).model_copy(update={"observed_test": None}))
+        other = make_run_record(make_job({"name": "other"}), run_id="r-0002")
+        record_run(root, other, num_epochs=1)
+        digits = make_run_record(make_job({"name": "d"}), run_id="r-0003", dataset=DIGITS)
+        record_run(root, digits, top1_err=2.0, num_epochs=0)
+        assert store.ingest() == ()
+        cifar, digit = store.uses_of_test_sets()
+        assert (cifar.name, cifar.dataset_sha256, cifar.num_runs) == ("cifar10", CIFAR10.sha256, 2)
+        assert (cifar.num_figures, cifar.num_observed, cifar.total) == (2, 3, 5)
+        assert (digit.name, digit.num_runs, digit.total) == ("digits", 1, 1)
 
     def test_a_loss_that_is_no_number_is_kept(self, store: ResultStore, root: Path) -> None:
         log = record_run(root, RUN, num_epochs=0)
