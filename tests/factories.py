@@ -51,6 +51,18 @@ DIGITS = DatasetFacts(
     num_test_images=360,
 )
 
+IMAGENET = DatasetFacts(
+    name="imagenet",
+    sha256="1" * 64,
+    encoding="jpeg",
+    source="imagenet",
+    num_classes=1000,
+    image_size=224,
+    num_train_images=1_281_167,
+    num_holdout_images=0,
+    num_test_images=50_000,
+)
+
 IMAGENET_FACTS = DataFacts(
     sha256="1" * 64,
     num_classes=1000,

@@ -38,7 +38,7 @@ def report(
         Output, typer.Option("--output", "-o", help="json is --format json.")
     ] = Output.table,
 ) -> None:
-    """Show the runs, and the paper's Table 6 with their figures in it."""
+    """Show the runs, and the paper's tables with their figures in them."""
     from resnet_cluster.errors import UsageError
     from resnet_cluster.report import Format, build_report, render
 
@@ -47,7 +47,11 @@ def report(
     chosen = format_ or (ReportFormat.json if output is Output.json else ReportFormat.table)
     with opened_store() as store:
         built = build_report(
-            store.runs(), table=table, prepared=_prepared(), uses=store.uses_of_test_sets()
+            store.runs(),
+            table=table,
+            prepared=_prepared(),
+            uses=store.uses_of_test_sets(),
+            ensembles=store.ensembles(),
         )
     if out is None:
         render(built, Format(chosen), console())
@@ -68,13 +72,12 @@ def _prepared() -> list[DatasetFacts]:
             encoding=manifest.encoding,
             source=Path(manifest.source.description).name,
             num_classes=len(manifest.classes),
-            image_size=manifest.image_size,
+            image_size=manifest.image_size or 0,  # of many sizes
             num_train_images=manifest.train.num_images,
             num_holdout_images=0,
             num_test_images=manifest.test.num_images,
         )
         for manifest in manifests
-        if manifest.image_size is not None
     ]
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from resnet_cluster.report.experiments import IMAGENET
 from resnet_cluster.report.measured import Cell, Identity, Measured, cells, measured
-from resnet_cluster.report.tables import Table, build_table
-from resnet_cluster.results import DatasetFacts, RunSummary, UsesOfTestSet
-
-_ALL_TABLES = (6,)
+from resnet_cluster.report.tables import TITLES, Sources, Table, build_table
+from resnet_cluster.results import DatasetFacts, EnsembleRecord, RunSummary, UsesOfTestSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,22 +36,26 @@ def build_report(
     table: int | None = None,
     prepared: Sequence[DatasetFacts] | None = None,
     uses: Sequence[UsesOfTestSet] = (),
+    ensembles: Sequence[EnsembleRecord] = (),
 ) -> Report:
     """The report on `runs`.
 
     Args:
         runs: all runs of the store, the oldest first.
-        table: number of the one table of the paper that is wanted; None for the runs and each.
+        table: number of the one table of the paper that is wanted; None for the runs, and each
+            table on whose data set there is one.
         prepared: the data sets that commands may name; None takes those of the runs.
         uses: of the test sets.
+        ensembles: figures of several runs together.
 
     Raises:
         UsageError: no table of that number can be filled yet.
     """
     figures = measured(runs)
-    numbers = _ALL_TABLES if table is None else (table,)
     known = [run.dataset for run in runs] if prepared is None else prepared
-    tables = tuple(build_table(number, figures, runs, known) for number in numbers)
+    sources = Sources(figures=figures, runs=runs, prepared=known, ensembles=ensembles)
+    numbers = _wanted(figures) if table is None else (table,)
+    tables = tuple(build_table(number, sources) for number in numbers)
     if table is not None:
         shown = tables[0].figures
         figures = tuple(figure for figure in figures if figure in shown)
@@ -64,3 +67,9 @@ def build_report(
         cells=cells(figures),
         uses=tuple(use for use in uses if use.dataset_sha256 in shown_sets),
     )
+
+
+def _wanted(figures: Sequence[Measured]) -> tuple[int, ...]:
+    """All tables where there is a run on ImageNet; without one, the table of CIFAR-10."""
+    has_imagenet = any(figure.experiment is IMAGENET for figure in figures)
+    return tuple(TITLES) if has_imagenet else (6,)

@@ -1,53 +1,21 @@
-"""What keeps a figure of ours from standing beside the paper's: in words, or nothing.
-
-Table 6 is taken as trained on all 50,000 training images, batch-normalised over 64 of them (128 on
-two GPUs): both are the plausible reading of section 4.2, which can also be read as 45,000 images.
-
-The paper's data set is CIFAR-10 as its makers distribute it, whose files torchvision checks by
-their MD5. An archive or a folder of images is known as CIFAR-10 by its name and its counts only, so
-a figure from it says that it comes from a copy: JPEG has altered the pixels, and of the other
-formats nobody has checked that they have not been altered before.
-"""
+"""What keeps a figure of ours from standing beside the paper's: in words, or nothing."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
-from resnet_cluster.report.published import TABLE_6
+from resnet_cluster.report.experiments import CIFAR10, IMAGENET, Experiment, experiment_of
+from resnet_cluster.report.naming import model_name
 from resnet_cluster.results import DatasetFacts, EvaluationRecord, RunSummary
 from resnet_cluster.spec import (
     DataSpec,
     ErrorWarmup,
     JobSpec,
     ModelSpec,
+    ShorterSideJitterSpec,
     StepSchedule,
     TrainSpec,
 )
-
-NUM_TRAIN_IMAGES = 50_000
-NUM_TEST_IMAGES = 10_000
-NUM_STEPS = 64_000
-_NUM_CLASSES, _IMAGE_SIZE = 10, 32
-_ORIGINAL = "pixels"
-"""Encoding of the data set that torchvision reads from the files of CIFAR-10's makers."""
-_NAME = re.compile(r"cifar[-_ ]?10(?!\d)", re.IGNORECASE)
-
-PAPER = TrainSpec(
-    global_batch_size=128,
-    bn_group=64,
-    iterations=NUM_STEPS,
-    lr=0.1,
-    schedule=StepSchedule(kind="step", milestones=(32_000, 48_000), gamma=0.1),
-    momentum=0.9,
-    weight_decay=1e-4,
-    precision="off",
-)
-"""The recipe of section 4.2."""
-
-PAPER_WARMUP = ErrorWarmup(kind="until_train_error", lr=0.01, below=80)
-"""What it adds for 110 layers, and for 1202, trained as those; its window is not stated."""
-_FEWEST_WARMED_LAYERS = 110
 
 PLAIN_CHOICES = {
     "global_batch_size": "batch {ours}, not {paper}",
@@ -63,34 +31,24 @@ PLAIN_CHOICES = {
 """Keys of the recipe that differ or do not, and how that is said."""
 
 
-def is_cifar10(dataset: DatasetFacts) -> bool:
-    """Whether a data set goes by the name of CIFAR-10 and has its classes and its size."""
-    named = _NAME.search(dataset.name) or _NAME.search(dataset.source)
-    shape = (dataset.num_classes, dataset.image_size)
-    return bool(named) and shape == (_NUM_CLASSES, _IMAGE_SIZE)
-
-
-def is_original(dataset: DatasetFacts) -> bool:
-    """Whether a data set is CIFAR-10 from its makers' own files."""
-    return is_cifar10(dataset) and dataset.encoding == _ORIGINAL
-
-
 def differences(run: RunSummary, evaluation: EvaluationRecord | None) -> tuple[str, ...]:
-    """What differs between a run's figure and the paper's in Table 6; empty where nothing does.
+    """What differs between a run's figure and the paper's of its net; empty where nothing does.
 
     Args:
         run: the run.
         evaluation: the figure; None asks about the run as it was planned, before it has one.
     """
-    if not is_cifar10(run.dataset):
-        return (f"data set {run.dataset.name}, not CIFAR-10",)
+    experiment = experiment_of(run.dataset)
+    if experiment is None:
+        wanted = IMAGENET if run.job.model.family == "imagenet" else CIFAR10
+        return (f"data set {run.dataset.name}, not {wanted.dataset}",)
     return (
-        *_of_model(run.job.model),
-        *_of_length(run, evaluation),
-        *_of_dataset(run.dataset),
-        *_of_transforms(run.job.data),
-        *_of_recipe(run.job.train, run.job.model.depth),
-        *_of_evaluation(run.job, evaluation),
+        *_of_model(run.job.model, experiment),
+        *_of_length(run, evaluation, experiment),
+        *_of_dataset(run.dataset, experiment),
+        *_of_transforms(run.job.data, experiment),
+        *_of_recipe(run.job, experiment),
+        *_of_evaluation(run.job, evaluation, experiment),
     )
 
 
@@ -101,25 +59,43 @@ def trained_steps(run: RunSummary, evaluation: EvaluationRecord | None) -> int:
     return run.record.num_steps
 
 
-def _of_model(model: ModelSpec) -> Iterator[str]:
-    if model.shortcut == "none":
-        yield "Table 6 has no plain nets"
-    elif model.family != "cifar":
-        yield "ImageNet's network, not CIFAR's"
-    elif model.depth not in {row.depth for row in TABLE_6}:
-        yield f"Table 6 has no {model.depth} layers"
-    elif model.shortcut != "A":
-        yield f"shortcut {model.shortcut}, not A"
+def _of_model(model: ModelSpec, experiment: Experiment) -> Iterator[str]:
+    if model.family != experiment.family:
+        names = {"cifar": "CIFAR's", "imagenet": "ImageNet's"}
+        yield f"{names[model.family]} network, not {names[experiment.family]}"
+    elif not experiment.rows_of(model):
+        yield _missing(model, experiment)
+    if model.variant != "v1":
+        yield f"variant {model.variant}, not v1"
     if model.blur_pool:
         yield "BlurPool"
 
 
-def _of_length(run: RunSummary, evaluation: EvaluationRecord | None) -> Iterator[str]:
+def _missing(model: ModelSpec, experiment: Experiment) -> str:
+    """Why the paper has no such network."""
+    depths = {row.depth for row in experiment.rows if row.depth}
+    where = "Table 6 has" if experiment is CIFAR10 else "the paper has"
+    if model.shortcut == "none":
+        is_known = experiment is IMAGENET
+        return f"{where} no {model_name(model)}" if is_known else f"{where} no plain nets"
+    if model.depth not in depths:
+        return f"{where} no {model.depth} layers"
+    shortcuts = sorted(
+        {row.shortcut for row in experiment.rows if row.depth == model.depth and row.shortcut}
+        - {"none"}
+    )
+    return f"shortcut {model.shortcut}, not {' or '.join(shortcuts)}"
+
+
+def _of_length(
+    run: RunSummary, evaluation: EvaluationRecord | None, experiment: Experiment
+) -> Iterator[str]:
     steps = trained_steps(run, evaluation)
     batch = run.job.train.global_batch_size
     # Compared by images seen: another batch size is said on its own. Less than an epoch is the
     # rounding between the paper's iterations and whole epochs.
-    paper_images = NUM_STEPS * PAPER.global_batch_size
+    assert experiment.train.iterations is not None
+    paper_images = experiment.train.iterations * experiment.train.global_batch_size
     if abs(steps * batch - paper_images) < run.dataset.num_train_images:
         return
     ours = f"{steps / run.record.steps_per_epoch:.3g}"
@@ -128,25 +104,26 @@ def _of_length(run: RunSummary, evaluation: EvaluationRecord | None) -> Iterator
     yield f"{ours} of {paper} epochs" if is_shorter else f"{ours} epochs, not {paper}"
 
 
-def _of_dataset(dataset: DatasetFacts) -> Iterator[str]:
-    if not is_original(dataset):
+def _of_dataset(dataset: DatasetFacts, experiment: Experiment) -> Iterator[str]:
+    if not experiment.is_original(dataset):
         formats = dataset.encoding.upper()
         yield "JPEG copy" if formats == "JPEG" else f"{formats} copy, its pixels unchecked"
-    if dataset.num_train_images != NUM_TRAIN_IMAGES:
-        yield f"{dataset.num_train_images:,} of {NUM_TRAIN_IMAGES:,} training images"
-    if dataset.num_test_images != NUM_TEST_IMAGES:
-        yield f"{dataset.num_test_images:,} of {NUM_TEST_IMAGES:,} test images"
+    for ours, paper, kind in (
+        (dataset.num_train_images, experiment.num_train_images, "training"),
+        (dataset.num_test_images, experiment.num_test_images, "test"),
+    ):
+        if ours != paper:
+            yield f"{ours:,} of {paper:,} {kind} images"
 
 
-def _of_transforms(data: DataSpec) -> Iterator[str]:
-    if data.crop:
-        yield f"{data.crop.kind.replace('_', ' ')} crops, not padding 4"
-    elif data.augment.pad != 4:
-        yield f"padding {data.augment.pad}, not 4"
-    if data.view:
-        yield f"measured on a centre of {data.view.size} after a resize to {data.view.resize}"
-    if data.augment.color != "none":
-        yield "colours augmented"
+def _of_transforms(data: DataSpec, experiment: Experiment) -> Iterator[str]:
+    paper = experiment.data
+    if paper.crop is None:
+        yield from _of_padding(data, paper)
+    elif data.crop != paper.crop:
+        yield _crop_text(data, paper)
+    if data.augment.color != paper.augment.color:
+        yield "colours augmented" if paper.augment.color == "none" else "colours not augmented"
     if not data.augment.flip:
         yield "no flips"
     if data.normalize == "channel_mean":
@@ -155,38 +132,72 @@ def _of_transforms(data: DataSpec) -> Iterator[str]:
         yield "mean colour subtracted and divided by its deviation, not the mean image"
 
 
-def _of_recipe(train: TrainSpec, depth: int) -> Iterator[str]:
+def _of_padding(data: DataSpec, paper: DataSpec) -> Iterator[str]:
+    if data.crop:
+        yield f"{data.crop.kind.replace('_', ' ')} crops, not padding {paper.augment.pad}"
+    elif data.augment.pad != paper.augment.pad:
+        yield f"padding {data.augment.pad}, not {paper.augment.pad}"
+    if data.view:
+        yield f"measured on a centre of {data.view.size} after a resize to {data.view.resize}"
+
+
+def _crop_text(data: DataSpec, paper: DataSpec) -> str:
+    assert isinstance(paper.crop, ShorterSideJitterSpec)
+    shortest, longest = paper.crop.shorter_side
+    wanted = f"not of {paper.crop.size} from a shorter side of {shortest} to {longest}"
+    if data.crop is None:
+        return f"no crops, {wanted}"
+    if isinstance(data.crop, ShorterSideJitterSpec):
+        least, most = data.crop.shorter_side
+        return f"crops of {data.crop.size} from a shorter side of {least} to {most}, {wanted}"
+    return f"{data.crop.kind.replace('_', ' ')} crops, {wanted}"
+
+
+def _of_recipe(job: JobSpec, experiment: Experiment) -> Iterator[str]:
+    train, paper = job.train, experiment.train
     for key, words in PLAIN_CHOICES.items():
-        ours, paper = getattr(train, key), getattr(PAPER, key)
-        if ours != paper:
-            yield words.format(ours=ours, paper=paper)
-    yield from _of_schedule(train)
+        mine, theirs = getattr(train, key), getattr(paper, key)
+        if mine != theirs and key not in experiment.unstated:
+            yield words.format(ours=mine, paper=theirs)
+    yield from _of_schedule(train, experiment)
+    is_warmed = job.model.depth >= experiment.fewest_warmed_layers
+    yield from _of_warmup(train, experiment.warmup if is_warmed else None)
+
+
+def _of_warmup(train: TrainSpec, paper: ErrorWarmup | None) -> Iterator[str]:
+    """The window over which an error is measured is not stated."""
     warmup = train.warmup
-    if depth < _FEWEST_WARMED_LAYERS:
+    if paper is None:
         if warmup is not None:
             yield "warm-up"
     elif warmup is None:
         yield "no warm-up"
     elif not isinstance(warmup, ErrorWarmup):
         yield f"{warmup.kind} warm-up"
-    elif (warmup.lr, warmup.below) != (PAPER_WARMUP.lr, PAPER_WARMUP.below):
+    elif (warmup.lr, warmup.below) != (paper.lr, paper.below):
         yield (
             f"warm-up at {warmup.lr:g} until below {warmup.below:g} %, "
-            f"not {PAPER_WARMUP.lr:g} and {PAPER_WARMUP.below:g} %"
+            f"not {paper.lr:g} and {paper.below:g} %"
         )
 
 
-def _of_schedule(train: TrainSpec) -> Iterator[str]:
-    schedule, paper = train.schedule, PAPER.schedule
-    assert isinstance(paper, StepSchedule)
-    if not isinstance(schedule, StepSchedule):
-        yield f"{schedule.kind} schedule, not step"
+def _of_schedule(train: TrainSpec, experiment: Experiment) -> Iterator[str]:
+    schedule, paper = train.schedule, experiment.train.schedule
+    if schedule.kind != paper.kind:
+        yield f"{schedule.kind} schedule, not {paper.kind}"
         return
-    if schedule.gamma != paper.gamma:
-        yield f"rate multiplied by {schedule.gamma:g} at a drop, not {paper.gamma:g}"
+    ours, theirs = getattr(schedule, "gamma", None), getattr(paper, "gamma", None)
+    if ours != theirs:
+        yield f"rate multiplied by {ours:g} at a drop, not {theirs:g}"
+    if isinstance(schedule, StepSchedule) and isinstance(paper, StepSchedule):
+        yield from _of_milestones(_shares(schedule, train), _shares(paper, experiment.train))
+
+
+def _of_milestones(ours: list[float], theirs: list[float]) -> Iterator[str]:
     # In shares of the length: a shortened run keeps the shape of its schedule.
-    ours, theirs = _shares(schedule, train), _shares(paper, PAPER)
-    epoch = NUM_TRAIN_IMAGES / (NUM_STEPS * PAPER.global_batch_size)
+    paper = CIFAR10.train
+    assert paper.iterations is not None
+    epoch = CIFAR10.num_train_images / (paper.iterations * paper.global_batch_size)
     is_same = len(ours) == len(theirs) and all(
         abs(mine - their) < epoch for mine, their in zip(ours, theirs, strict=True)
     )
@@ -204,12 +215,20 @@ def _percent(shares: list[float]) -> str:
     return " and ".join(f"{100 * share:.3g} %" for share in shares) or "no point"
 
 
-def _of_evaluation(job: JobSpec, evaluation: EvaluationRecord | None) -> Iterator[str]:
+def _of_evaluation(
+    job: JobSpec, evaluation: EvaluationRecord | None, experiment: Experiment
+) -> Iterator[str]:
     if (evaluation.select if evaluation else job.evaluate.select) != "final":
         yield "weights selected on the hold-out"
     if evaluation.ema if evaluation else job.train.ema is not None:
         yield "moving average of the weights"
-    if evaluation and evaluation.protocol != "single":
-        yield f"protocol {evaluation.protocol}, not the single view"
-    if evaluation and evaluation.split != "test":
+    if evaluation is None:
+        return
+    protocol = experiment.protocols.get(evaluation.protocol)
+    rows = experiment.rows_of(job.model)
+    if protocol is None:
+        yield f"protocol {evaluation.protocol}, not {experiment.protocols_text}"
+    elif rows and protocol not in {row.protocol for row in rows}:
+        yield f"the paper has no {model_name(job.model)} under {protocol}"
+    if evaluation.split != "test":
         yield f"{evaluation.split} split, not test"

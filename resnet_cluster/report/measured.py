@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from resnet_cluster.report.comparability import differences, trained_steps
-from resnet_cluster.report.published import TABLE_6, Published
+from resnet_cluster.report.experiments import Experiment, experiment_of
+from resnet_cluster.report.published import Published
 from resnet_cluster.report.statistics import Spread, spread
 from resnet_cluster.results import EvaluationRecord, RunSummary
 from resnet_cluster.spec import ModelSpec, recipe_hash
@@ -48,9 +49,18 @@ class Measured:
         return self.evaluation.errors.top1_err if self.evaluation else None
 
     @property
+    def experiment(self) -> Experiment | None:
+        """The paper's on the same data set."""
+        return experiment_of(self.run.dataset)
+
+    @property
     def published(self) -> Published | None:
         """The paper's figure for the same; None unless the two can be compared."""
-        return None if self.differs else published_row(self.run)
+        if self.differs or self.evaluation is None or self.experiment is None:
+            return None
+        protocol = self.experiment.protocols[self.evaluation.protocol]
+        rows = self.experiment.rows_of(self.run.job.model)
+        return next(row for row in rows if row.protocol == protocol)
 
     @property
     def difference(self) -> float | None:
@@ -71,6 +81,13 @@ class Cell:
     def differs(self) -> tuple[str, ...]:
         """What keeps it from the published figure."""
         return self.figures[0].differs
+
+    @property
+    def top5_err(self) -> float | None:
+        """Mean of the top-5 errors."""
+        errors = [figure.evaluation.errors.top5_err for figure in self.figures if figure.evaluation]
+        known = [error for error in errors if error is not None]
+        return sum(known) / len(known) if known else None
 
     @property
     def difference(self) -> float | None:
@@ -100,14 +117,6 @@ def cells(figures: Sequence[Measured]) -> dict[Identity, Cell]:
         if figure.identity is not None:
             groups[figure.identity][figure.run.job.seed] = figure
     return {identity: _cell(tuple(by_seed.values())) for identity, by_seed in groups.items()}
-
-
-def published_row(run: RunSummary) -> Published | None:
-    """The row of Table 6 for a run's network."""
-    model = run.job.model
-    if model.family != "cifar" or model.shortcut == "none":
-        return None
-    return next((row for row in TABLE_6 if row.depth == model.depth), None)
 
 
 def _measured(run: RunSummary, evaluation: EvaluationRecord | None) -> Measured:

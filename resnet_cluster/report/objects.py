@@ -37,6 +37,7 @@ def unfilled(row: Row) -> dict[str, Any]:
         "protocol": published.protocol,
         "split": published.split,
         "published_top1_err": published.top1_err,
+        "published_top5_err": published.top5_err,
         "command": row.command,
     }
 
@@ -60,6 +61,8 @@ def _of_run(figure: Measured) -> dict[str, Any]:
         "seed": run.job.seed,
         "epochs_done": run.epochs_done,
         "shortened_from": run.job.train.shortened_from,
+        "git_commit": run.record.git_commit,
+        "run_command": run.record.command,
     }
 
 
@@ -75,6 +78,7 @@ def _of_figure(figure: Measured) -> dict[str, Any]:
         "top5_err": evaluation and evaluation.errors.top5_err,
         "table": published and published.table,
         "published_top1_err": published and published.top1_err,
+        "published_top5_err": published and published.top5_err,
         "difference": figure.difference,
         "differs": list(figure.differs),
     }

@@ -18,11 +18,11 @@ from resnet_cluster.report.objects import objects, unfilled
 from resnet_cluster.report.tables import Row, Table
 from resnet_cluster.report.terminal import print_report
 from resnet_cluster.report.wording import (
-    cell_text,
     difference_text,
     differs_text,
     epochs_text,
     error_text,
+    ours_text,
     published_text,
     row_note,
     uses_text,
@@ -134,22 +134,34 @@ def _markdown_runs(report: Report) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    header = ("model", "layers", "parameters", "published", "ours", "difference", "n", "")
+    header: tuple[str, ...] = (
+        "model",
+        "layers",
+        "parameters",
+        "published",
+        "ours",
+        "difference",
+        "n",
+        "",
+    )
     lines = [f"## {markdown(table.title)}\n"]
-    lines.append(_markdown_grid(header, [_markdown_row(row) for row in table.rows], right=1))
+    rows = [_markdown_row(row, top5=table.has_top5) for row in table.rows]
+    if not table.has_parameters:
+        header, rows = (header[0], *header[3:]), [(row[0], *row[3:]) for row in rows]
+    lines.append(_markdown_grid(header, rows, right=1))
     lines += [f"{markdown(note)}\n" for note in table.notes]
     if table.preparation and any(row.command for row in table.rows):
         lines.append(f"Before the commands: `{table.preparation}`.\n")
     return "\n".join(lines)
 
 
-def _markdown_row(row: Row) -> tuple[str, ...]:
+def _markdown_row(row: Row, *, top5: bool) -> tuple[str, ...]:
     return (
         markdown(row.model),
         "" if row.layers is None else str(row.layers),
         row.num_parameters,
-        published_text(row.published),
-        cell_text(row.cell) if row.cell or row.command else "",
+        published_text(row.published, top5=top5),
+        ours_text(row, top5=top5),
         difference_text(row.cell.difference) if row.cell else "",
         str(row.cell.spread.n) if row.cell else "",
         f"`{row.command}`" if row.command else markdown(row_note(row)),

@@ -1,22 +1,29 @@
-"""The paper's tables with our figures in their cells; so far Table 6."""
+"""The paper's tables of errors with our figures in their cells."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 from resnet_cluster.errors import UsageError
-from resnet_cluster.report.comparability import (
-    NUM_TRAIN_IMAGES,
-    differences,
-    is_cifar10,
-    is_original,
-)
-from resnet_cluster.report.measured import Cell, Measured, cells, published_row
+from resnet_cluster.report.commands import Filling
+from resnet_cluster.report.experiments import CIFAR10, Experiment, experiment_on
+from resnet_cluster.report.measured import Cell, Identity, Measured, cells
 from resnet_cluster.report.naming import model_name, parameters_text
-from resnet_cluster.report.published import TABLE_6, Published
-from resnet_cluster.results import DatasetFacts, RunSummary
+from resnet_cluster.report.published import PUBLISHED, Published
+from resnet_cluster.results import DatasetFacts, EnsembleRecord, RunSummary
+from resnet_cluster.spec import ModelSpec
+
+TITLES = {
+    2: "Table 2: top-1 error on ImageNet's validation images, 10-crop, in %",
+    3: "Table 3: top-1 / top-5 error on ImageNet's validation images, 10-crop, in %",
+    4: "Table 4: top-1 / top-5 error of single models on ImageNet's validation images, in %",
+    5: "Table 5: top-1 / top-5 error of ensembles on ImageNet, in %",
+    6: "Table 6: test error on CIFAR-10, in %",
+}
+ENSEMBLES = 5
+_WITH_OTHERS = (3, 6)
+"""Tables that also show our networks that the paper has not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +36,8 @@ class Row:
     published: Published | None
     """The paper's figure; None in a row of our own."""
     cell: Cell | None
+    ensemble: EnsembleRecord | None = None
+    """Our figure in the table of ensembles."""
     apart: tuple[str, ...] = ()
     """What keeps a comparable figure of ours from the one that fills the paper's row."""
     is_beneath: bool = False
@@ -53,53 +62,114 @@ class Table:
         """Our figures in it."""
         return tuple(figure for row in self.rows if row.cell for figure in row.cell.figures)
 
+    @property
+    def has_parameters(self) -> bool:
+        """Whether the paper's has layers and parameters."""
+        return any(row.published and row.published.num_parameters for row in self.rows)
 
-def build_table(
-    number: int,
-    figures: Sequence[Measured],
-    runs: Sequence[RunSummary],
-    prepared: Sequence[DatasetFacts],
-) -> Table:
-    """A table of the paper with the figures that belong to it.
+    @property
+    def has_top5(self) -> bool:
+        """Whether the paper's has top-5 errors."""
+        return any(row.published and row.published.top5_err is not None for row in self.rows)
 
-    Args:
-        number: the paper's.
+    @property
+    def commands(self) -> tuple[tuple[str, str], ...]:
+        """Model and command of each empty cell."""
+        return tuple((row.model, row.command) for row in self.rows if row.command)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What tables are built from.
+
+    Attributes:
         figures: of any runs.
         runs: all runs: the commands that fill cells avoid their names.
-        prepared: the data sets that are there: the commands name one of them, or avoid its name.
+        prepared: the data sets that are there.
+        ensembles: figures of several runs together.
+    """
+
+    figures: Sequence[Measured]
+    runs: Sequence[RunSummary]
+    prepared: Sequence[DatasetFacts]
+    ensembles: Sequence[EnsembleRecord] = ()
+
+
+def build_table(number: int, sources: Sources) -> Table:
+    """A table of the paper with the figures that belong to it.
 
     Raises:
-        UsageError: no table of that number can be filled yet.
+        UsageError: there is no such table of errors.
     """
-    build = _TABLES.get(number)
-    if build is None:
-        known = ", ".join(map(str, sorted(_TABLES)))
+    if number not in TITLES:
+        known = ", ".join(map(str, TITLES))
         raise UsageError(f"there is no Table {number} to fill", mend=f"tables so far: {known}")
-    return build(figures, runs, prepared)
-
-
-def _table_6(
-    figures: Sequence[Measured], runs: Sequence[RunSummary], prepared: Sequence[DatasetFacts]
-) -> Table:
-    found = list(cells([figure for figure in figures if is_cifar10(figure.run.dataset)]).values())
+    experiment = experiment_on(PUBLISHED[number][0].dataset)
+    if number == ENSEMBLES:
+        return _ensembles(sources, experiment)
+    own = [figure for figure in sources.figures if figure.experiment is experiment]
+    found = [cell for cell in cells(own).values() if _belongs(cell, number, own)]
+    filling = Filling(experiment=experiment, runs=sources.runs, prepared=sources.prepared)
+    homes = {id(cell): _home(cell, number, experiment) for cell in found}
     rows: list[Row] = []
-    data, is_prepared = _data_set(prepared)
-    for published in TABLE_6:
-        ours = [cell for cell in found if published_row(cell.figures[0].run) is published]
-        rows += _rows_of(published, ours, _command(published, data, runs))
-    others = [cell for cell in found if published_row(cell.figures[0].run) is None]
-    rows += [_own_row(cell) for cell in others]
+    for published in PUBLISHED[number]:
+        ours = [cell for cell in found if homes[id(cell)] is published]
+        rows += _rows_of(published, ours, filling.command(published))
+    if number in _WITH_OTHERS:
+        rows += [
+            _own_row(cell)
+            for cell in found
+            if not experiment.rows_of(_model(cell)) and homes[id(cell)] is None
+        ]
     return Table(
-        number=6,
-        title="Table 6: test error on CIFAR-10, in %",
+        number=number,
+        title=TITLES[number],
         rows=tuple(rows),
-        preparation="" if is_prepared else f"resnet-cluster data prepare cifar10 --as {data}",
-        notes=tuple(_notes(found)),
+        preparation=filling.preparation,
+        notes=tuple(_notes(found, experiment)),
     )
 
 
-_Build = Callable[[Sequence[Measured], Sequence[RunSummary], Sequence[DatasetFacts]], Table]
-_TABLES: dict[int, _Build] = {6: _table_6}
+def _model(cell: Cell) -> ModelSpec:
+    return cell.figures[0].run.job.model
+
+
+def _home(cell: Cell, number: int, experiment: Experiment) -> Published | None:
+    """The paper's row that a cell fills or stands beneath: of its network, else of its depth."""
+    model = _model(cell)
+    if model.family != experiment.family:
+        return None
+    alike = [row for row in PUBLISHED[number] if row.depth == model.depth]
+    exact = [row for row in alike if row.shortcut == model.shortcut]
+    residual = [row for row in alike if "none" not in (row.shortcut, model.shortcut)]
+    return next(iter(exact or residual), None)
+
+
+def _belongs(cell: Cell, number: int, figures: Sequence[Measured]) -> bool:
+    """Whether a cell is of the table's protocol, or its network has no figure that is."""
+    if number == CIFAR10.rows[0].table:
+        return True
+    wanted = PUBLISHED[number][-1].protocol
+    kind = _kind(cell.figures[0])
+    if kind in ("10-crop", "multi-scale"):
+        return kind == wanted
+    mine = _apart_from_protocol(cell.figures[0].identity)
+    return not any(
+        _kind(figure) == wanted and _apart_from_protocol(figure.identity) == mine
+        for figure in figures
+    )
+
+
+def _kind(figure: Measured) -> str:
+    """The paper's word for a protocol, whatever its sizes and averages."""
+    protocol = figure.evaluation.protocol if figure.evaluation else ""
+    if protocol.startswith("ten-crop"):
+        return "10-crop"
+    return "multi-scale" if protocol.startswith("multi-scale") else protocol
+
+
+def _apart_from_protocol(identity: Identity | None) -> Identity | None:
+    return replace(identity, protocol="") if identity else None
 
 
 def _rows_of(published: Published, ours: Sequence[Cell], command: str) -> Iterator[Row]:
@@ -151,42 +221,47 @@ def _apart(cell: Cell, chosen: Cell | None) -> tuple[str, ...]:
     )
 
 
-def _command(published: Published, data: str, runs: Sequence[RunSummary]) -> str:
-    if published.depth is None:
-        return ""
-    shipped = 110 if published.depth >= 110 else 20
-    words = ["resnet-cluster", "submit", f"jobs/cifar10_r{shipped}.yaml"]
-    if published.depth != shipped:
-        words += ["--set", f"model.depth={published.depth}"]
-    if data != "cifar10":
-        words += ["--data", data]
-    usual = f"cifar10_r{published.depth}"
-    # A name that another experiment has is refused.
-    taken = {run.name for run in runs if run.name != usual or differences(run, None)}
-    name = _free_name(usual, taken)
-    if published.depth != shipped or name != usual:
-        words += ["--name", name]
-    return shlex.join(words)
-
-
-def _data_set(prepared: Sequence[DatasetFacts]) -> tuple[str, bool]:
-    """Name for the paper's data set, and whether it is prepared."""
-    is_paper = {dataset.name: is_original(dataset) for dataset in prepared}
-    if originals := [name for name in is_paper if is_paper[name]]:
-        return ("cifar10" if "cifar10" in originals else originals[-1]), True
-    return _free_name("cifar10", is_paper), False
-
-
-def _free_name(usual: str, taken: Collection[str]) -> str:
-    name, number = usual, 1
-    while name in taken:
-        number += 1
-        name = f"{usual}-{number}"
-    return name
-
-
-def _notes(found: Sequence[Cell]) -> Iterator[str]:
+def _notes(found: Sequence[Cell], experiment: Experiment) -> Iterator[str]:
     if any(cell.spread.n > 1 for cell in found):
         yield "Of n seeds: best (mean±sample deviation), and the difference of the mean."
-    if any(cell.figures[0].run.dataset.num_train_images != NUM_TRAIN_IMAGES for cell in found):
+    images = {cell.figures[0].run.dataset.num_train_images for cell in found}
+    if experiment is CIFAR10 and images - {experiment.num_train_images}:
         yield "Section 4.2 can also be read as 45,000 training images; the rows say 50,000."
+
+
+def _ensembles(sources: Sources, experiment: Experiment) -> Table:
+    """The paper's are of the test server; ours, of validation images, are never taken from them."""
+    runs = {run.run_id: run for run in sources.runs}
+    rows = [_published_row(published) for published in PUBLISHED[ENSEMBLES]]
+    for record in sources.ensembles:
+        members = [runs[run_id] for run_id in record.members if run_id in runs]
+        if members and all(experiment.holds(run.dataset) for run in members):
+            rows.append(ensemble_row(record, members))
+    note = (
+        "The published errors are the test server's. Ours are of the validation images, and are "
+        "not compared with them."
+    )
+    return Table(
+        number=ENSEMBLES, title=TITLES[ENSEMBLES], rows=tuple(rows), preparation="", notes=(note,)
+    )
+
+
+def _published_row(published: Published) -> Row:
+    return Row(
+        model=published.model, layers=None, num_parameters="", published=published, cell=None
+    )
+
+
+def ensemble_row(record: EnsembleRecord, members: Sequence[RunSummary]) -> Row:
+    """Ours: named by the networks in it."""
+    names = [model_name(run.job.model) for run in members]
+    counts = {name: names.count(name) for name in names}
+    parts = [f"{number} x {name}" if number > 1 else name for name, number in counts.items()]
+    return Row(
+        model=" + ".join(parts),
+        layers=None,
+        num_parameters="",
+        published=None,
+        cell=None,
+        ensemble=record,
+    )

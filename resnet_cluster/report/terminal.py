@@ -15,12 +15,11 @@ from resnet_cluster.report.measured import Measured
 from resnet_cluster.report.naming import model_name
 from resnet_cluster.report.tables import Row, Table
 from resnet_cluster.report.wording import (
-    NOTHING,
-    cell_text,
     difference_text,
     epochs_text,
     error_text,
     figure_note,
+    ours_text,
     published_text,
     row_note,
     uses_text,
@@ -97,7 +96,7 @@ def _run_cells(figure: Measured, notes: _Notes) -> Iterator[Text]:
 def _grid_of_table(table: Table, notes: _Notes) -> Grid:
     grid = _grid(table.title)
     grid.add_column("model", no_wrap=True)
-    for heading in ("layers", "params"):
+    for heading in ("layers", "params") if table.has_parameters else ():
         grid.add_column(heading, justify="right", no_wrap=True)
     for heading in ("published", "ours"):
         grid.add_column(heading, no_wrap=True)
@@ -108,31 +107,26 @@ def _grid_of_table(table: Table, notes: _Notes) -> Grid:
         if is_paper and row.published is None and not row.is_beneath:
             grid.add_section()
             is_paper = False
-        grid.add_row(*_table_cells(row, notes))
+        grid.add_row(*_table_cells(row, table, notes))
     return grid
 
 
-def _table_cells(row: Row, notes: _Notes) -> Iterator[Text]:
+def _table_cells(row: Row, table: Table, notes: _Notes) -> Iterator[Text]:
     quiet = "" if row.published else "dim"
     yield Text(f"  {row.model}" if row.is_beneath else row.model, style=quiet)
-    yield Text("" if row.layers is None else str(row.layers), style=quiet)
-    yield Text(row.num_parameters, style=quiet)
-    yield Text(published_text(row.published))
-    yield Text(_ours(row).rjust(5), style=quiet or "bold")
+    if table.has_parameters:
+        yield Text("" if row.layers is None else str(row.layers), style=quiet)
+        yield Text(row.num_parameters, style=quiet)
+    yield Text(published_text(row.published, top5=table.has_top5))
+    yield Text(ours_text(row, top5=table.has_top5).rjust(5), style=quiet or "bold")
     difference = row.cell.difference if row.cell else None
     words = [difference_text(difference)] if difference is not None else []
     yield Text(" ".join(filter(None, [*words, notes.mark(row_note(row))])), style=quiet)
     yield Text(str(row.cell.spread.n) if row.cell else "", style=quiet)
 
 
-def _ours(row: Row) -> str:
-    if row.cell:
-        return cell_text(row.cell)
-    return NOTHING if row.command else ""
-
-
 def _print_commands(table: Table, console: Console) -> None:
-    commands = [(row.model, row.command) for row in table.rows if row.command]
+    commands = list(table.commands)
     if not commands:
         return
     console.print(Text(f"\nTo fill the empty cells of Table {table.number}:", style="bold"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from resnet_cluster.report.measured import Cell, Measured
+from resnet_cluster.report.measured import Measured
 from resnet_cluster.report.published import Published
 from resnet_cluster.report.tables import Row
 from resnet_cluster.results import UsesOfTestSet
@@ -23,19 +23,25 @@ def difference_text(points: float | None) -> str:
     return NOTHING if points is None else f"{round(points, 2) + 0.0:+.2f}"
 
 
-def published_text(published: Published | None) -> str:
-    """`6.43 (6.61±0.16)`."""
+def published_text(published: Published | None, *, top5: bool = False) -> str:
+    """`6.43 (6.61±0.16)`, and with the top-5 error `22.85 / 6.71`."""
     if published is None:
         return ""
-    return _best_and_mean(published.top1_err, published.mean_top1_err, published.std_top1_err)
+    text = _best_and_mean(published.top1_err, published.mean_top1_err, published.std_top1_err)
+    return f"{text} / {error_text(published.top5_err)}" if top5 else text
 
 
-def cell_text(cell: Cell | None) -> str:
-    """`8.61 (8.75±0.12)`; without the mean for a single seed."""
-    if cell is None:
-        return NOTHING
-    several = cell.spread.n > 1
-    return _best_and_mean(cell.spread.best, cell.spread.mean if several else None, cell.spread.std)
+def ours_text(row: Row, *, top5: bool = False) -> str:
+    """`8.61 (8.75±0.12)`; without the mean for a single seed; a dash where a command fills it."""
+    if row.ensemble:
+        errors = row.ensemble.errors
+        return f"{error_text(errors.top1_err)} / {error_text(errors.top5_err)}"
+    if row.cell is None:
+        return NOTHING if row.command else ""
+    several = row.cell.spread.n > 1
+    mean = row.cell.spread.mean if several else None
+    text = _best_and_mean(row.cell.spread.best, mean, row.cell.spread.std)
+    return f"{text} / {error_text(row.cell.top5_err)}" if top5 else text
 
 
 def epochs_text(figure: Measured) -> str:
@@ -53,6 +59,8 @@ def row_note(row: Row) -> str:
     """What is to be said of our figure in a row of a table; empty where that is nothing."""
     if row.apart:
         return f"kept apart from the figure above: {differs_text(row.apart)}"
+    if row.ensemble:
+        return f"{len(row.ensemble.members)} runs, {row.ensemble.protocol}"
     return figure_note(row.cell.differs) if row.cell else ""
 
 

@@ -9,7 +9,8 @@ from factories import CIFAR10, DIGITS, PAPER_WARMUP
 from fixture_types import MakeRun
 
 from resnet_cluster.report import differences
-from resnet_cluster.report.comparability import PLAIN_CHOICES, is_cifar10
+from resnet_cluster.report.comparability import PLAIN_CHOICES
+from resnet_cluster.report.experiments import CIFAR10 as PAPER_CIFAR10
 from resnet_cluster.results import EvaluationRecord, RunSummary
 from resnet_cluster.spec import TrainSpec, load_job, shipped_jobs
 
@@ -168,7 +169,7 @@ def test_the_data_set_must_be_the_papers(
 )
 def test_cifar10_goes_by_its_name(name: str, is_named: bool) -> None:
     dataset = CIFAR10.model_copy(update={"name": "x", "source": name})
-    assert is_cifar10(dataset) is is_named
+    assert PAPER_CIFAR10.holds(dataset) is is_named
 
 
 def test_selected_weights_are_not_the_last(make_run: MakeRun) -> None:
