@@ -34,6 +34,10 @@ def report(
         ReportFormat | None, typer.Option("--format", help="Form of the report.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write to this file instead.")] = None,
+    fill: Annotated[
+        bool, typer.Option("--fill", help="List the commands that fill the empty cells.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --fill: run them.")] = False,
     output: Annotated[
         Output, typer.Option("--output", "-o", help="json is --format json.")
     ] = Output.table,
@@ -44,6 +48,7 @@ def report(
 
     if output is Output.json and format_ not in (None, ReportFormat.json):
         raise UsageError(f"--format {format_} and -o json exclude each other", mend="give one")
+    _check_fill(format_, out, fill=fill, yes=yes)
     chosen = format_ or (ReportFormat.json if output is Output.json else ReportFormat.table)
     with opened_store() as store:
         built = build_report(
@@ -53,10 +58,35 @@ def report(
             uses=store.uses_of_test_sets(),
             ensembles=store.ensembles(),
         )
-    if out is None:
+    if fill:
+        _fill(built, output, yes=yes)
+    elif out is None:
         render(built, Format(chosen), console())
     else:
         _write(built, Format(chosen), out)
+
+
+def _check_fill(format_: ReportFormat | None, out: Path | None, *, fill: bool, yes: bool) -> None:
+    from resnet_cluster.errors import UsageError
+
+    if yes and not fill:
+        raise UsageError("--yes says nothing without --fill", mend="add --fill")
+    if fill and (out or format_):
+        raise UsageError(
+            "--fill lists commands, and takes neither --format nor --out", mend="leave them out"
+        )
+
+
+def _fill(built: Report, output: Output, *, yes: bool) -> None:
+    from resnet_cluster.cli import fill
+
+    wanted = fill.fills(built)
+    if not wanted:
+        note("no cell of these tables is empty that a command could fill")
+    elif yes:
+        fill.run(built, wanted)
+    else:
+        fill.show(wanted, as_json=output is Output.json)
 
 
 def _prepared() -> list[DatasetFacts]:

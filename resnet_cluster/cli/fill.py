@@ -1,0 +1,88 @@
+"""`report --fill`: the commands that fill the empty cells of the paper's tables, shown or run."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from resnet_cluster.cli.output import note, print_json
+from resnet_cluster.errors import PreflightError, RunFailedError
+
+if TYPE_CHECKING:
+    from resnet_cluster.report import Report
+
+
+@dataclass(frozen=True)
+class Fill:
+    """What fills some cells: those of one network in two tables may need the same."""
+
+    cells: tuple[str, ...]
+    """`Table 3, ResNet-34 A`."""
+    command: str
+
+
+def fills(report: Report) -> tuple[Fill, ...]:
+    """The commands, each once, in the order of the tables."""
+    cells: dict[str, list[str]] = {}
+    for table in report.tables:
+        for model, command in table.commands:
+            cells.setdefault(command, []).append(f"Table {table.number}, {model}")
+    return tuple(Fill(tuple(names), command) for command, names in cells.items())
+
+
+def show(wanted: Sequence[Fill], *, as_json: bool) -> None:
+    """The commands on stdout, one a line; what they fill on stderr."""
+    if as_json:
+        print_json([{"cells": list(each.cells), "command": each.command} for each in wanted])
+        return
+    for each in wanted:
+        note(f"# {'; '.join(each.cells)}")
+        typer.echo(each.command)
+
+
+def run(
+    report: Report, wanted: Sequence[Fill], call: Callable[[list[str]], int] | None = None
+) -> None:
+    """Run the commands one after the other, each in a process of its own.
+
+    Args:
+        report: for what its commands need.
+        wanted: the commands.
+        call: runs one, and returns its exit code; another in tests.
+
+    Raises:
+        PreflightError: a data set is not prepared.
+        RunFailedError: a command failed; those after it have run all the same.
+    """
+    if needed := list(dict.fromkeys(_preparations(report))):
+        raise PreflightError(
+            "a data set that these runs train on is not prepared",
+            mend="prepare it with " + " and ".join(f"`{command}`" for command in needed),
+        )
+    call = call or _call
+    failed = []
+    for number, each in enumerate(wanted, start=1):
+        note(f"{number} of {len(wanted)}: {each.command}")
+        if code := call(shlex.split(each.command)[1:]):
+            failed.append(f"{each.command} ({code})")
+    if failed:
+        raise RunFailedError(
+            f"{len(failed)} of {len(wanted)} commands failed: {'; '.join(failed)}",
+            mend="run them one by one; what has succeeded is kept",
+        )
+
+
+def _preparations(report: Report) -> Iterator[str]:
+    for table in report.tables:
+        if table.preparation and table.commands:
+            yield table.preparation
+
+
+def _call(words: list[str]) -> int:
+    return subprocess.run([sys.executable, "-m", "resnet_cluster", *words], check=False).returncode

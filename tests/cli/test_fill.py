@@ -1,0 +1,131 @@
+"""`report --fill`: each command is a plan whose figure fills the cell, and is run once."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_calls import Call, assert_refused
+from factories import CIFAR10, IMAGENET, make_evaluation, make_run_record, make_summary
+from prepared import prepare_digits
+
+from resnet_cluster.cli import fill
+from resnet_cluster.data import prepare
+from resnet_cluster.data.encoding import Encoding
+from resnet_cluster.errors import PreflightError, RunFailedError
+from resnet_cluster.report import build_report
+from resnet_cluster.report.published import PUBLISHED
+from resnet_cluster.results import DatasetFacts
+from resnet_cluster.spec import JobSpec
+
+REPOSITORY = Path(__file__).parents[2]
+IDENTITIES = {
+    "single": "single",
+    "10-crop": "ten-crop-224of256-softmax",
+    "multi-scale": "multi-scale-224-256-384-480-640-softmax",
+}
+
+
+@pytest.fixture(scope="module")
+def papers_data(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder where digits go by the name of CIFAR-10, and 300 photographs by ImageNet's."""
+    folder = tmp_path_factory.mktemp("papers")
+    prepare_digits(folder, image_size=32).rename(folder / "data" / "cifar10")
+    with tarfile.open(shared_data / "imagenet-sample.tar") as tar:
+        members = [member for member in tar if member.isfile()]
+        for place, member in enumerate(members[:350]):
+            path = folder / "images" / "ab"[place % 2] / f"{place:03d}.JPEG"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = tar.extractfile(member)
+            assert file is not None
+            path.write_bytes(file.read())
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RESNET_CLUSTER_DATA", str(folder / "data"))
+        prepare(str(folder / "images"), name="imagenet", encoding=Encoding(mode="jpg"))
+    return folder / "data"
+
+
+@pytest.mark.parametrize(
+    ("number", "facts"), [(2, IMAGENET), (3, IMAGENET), (4, IMAGENET), (6, CIFAR10)]
+)
+def test_each_command_plans_a_run_whose_figure_fills_the_cell(
+    number: int,
+    facts: DatasetFacts,
+    papers_data: Path,
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setenv("RESNET_CLUSTER_DATA", str(papers_data))
+    (table,) = build_report([], table=number, prepared=[facts]).tables
+    empty = [row for row in table.rows if row.command]
+    assert len(empty) == len([row for row in PUBLISHED[number] if row.depth])
+    for row in empty:
+        assert row.published is not None
+        words = shlex.split(row.command)
+        assert words[0] == "resnet-cluster"
+        planned = call(*words[1:], "--dry-run", "-o", "json")
+        assert planned.code == 0, planned.err
+        job = JobSpec.model_validate(planned.json()["job"], strict=False)
+        record = make_run_record(job, dataset=facts)
+        figure = make_evaluation(record, 9.0, protocol=IDENTITIES[row.published.protocol])
+        run = make_summary(record)
+        object.__setattr__(run, "evaluations", (figure,))
+        (filled,) = build_report([run], table=number, prepared=[facts]).tables
+        (same,) = [each for each in filled.rows if each.published is row.published]
+        assert same.cell is not None
+        assert same.cell.figures[0].run is run
+        assert same.command == ""
+
+
+def test_the_commands_are_listed_each_once(call: Call) -> None:
+    listed = call("report", "--fill", "--table", "6")
+    assert listed.code == 0
+    assert len(listed.out.splitlines()) == 6
+    assert all(
+        line.startswith("resnet-cluster submit jobs/cifar10_") for line in listed.out.splitlines()
+    )
+    assert "# Table 6, ResNet-1202" in listed.err
+    content = json.loads(call("report", "--fill", "--table", "3", "-o", "json").out)
+    assert [each["cells"] for each in content][:2] == [
+        ["Table 3, plain-34"],
+        ["Table 3, ResNet-34 A"],
+    ]
+
+
+def test_what_cannot_be_meant_is_refused(call: Call) -> None:
+    assert_refused(call("report", "--yes"), 2, "without --fill")
+    assert_refused(call("report", "--fill", "--format", "md"), 2, "neither --format nor --out")
+    assert_refused(call("report", "--fill", "--yes"), 3, "data prepare cifar10 --as cifar10")
+
+
+def test_a_command_that_fails_does_not_keep_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    report = build_report([], table=6, prepared=[CIFAR10])
+    wanted = fill.fills(report)
+    called: list[list[str]] = []
+
+    def call_it(words: list[str]) -> int:
+        called.append(words)
+        return 3 if "jobs/cifar10_r110.yaml" in words else 0
+
+    with pytest.raises(RunFailedError, match="2 of 6 commands failed") as failed:
+        fill.run(report, wanted, call_it)
+    assert called == [shlex.split(each.command)[1:] for each in wanted]
+    assert "cifar10_r110.yaml (3)" in failed.value.message
+    assert "6 of 6: " in capsys.readouterr().err
+
+
+def test_a_command_is_run_in_a_process_of_its_own(home: Path, capfd: Any) -> None:
+    report = build_report([], table=6, prepared=[CIFAR10])
+    wanted = (fill.Fill(("nothing",), "resnet-cluster --version"),)
+    fill.run(report, wanted)
+    assert capfd.readouterr().out.startswith("resnet-cluster ")
+    with pytest.raises(RunFailedError, match=r"status nobody \(102\)"):
+        fill.run(report, (fill.Fill(("nothing",), "resnet-cluster status nobody"),))
+    with pytest.raises(PreflightError):
+        fill.run(build_report([], table=6), wanted)
