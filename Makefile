@@ -29,7 +29,7 @@ demo: $(VENV)/.installed
 	@echo "(the last two download 170 MB and train for some ten minutes on two cores)"
 
 # The store is tested on a real PostgreSQL, the sources on the real Fashion-MNIST.
-test: SYSTEM_PACKAGES += postgresql dataset-fashion-mnist
+test: SYSTEM_PACKAGES += postgresql dataset-fashion-mnist chromium
 test: $(VENV)/.installed-dev check
 
 check:

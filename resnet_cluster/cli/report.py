@@ -26,6 +26,8 @@ class ReportFormat(StrEnum):
     md = "md"
     csv = "csv"
     json = "json"
+    latex = "latex"
+    html = "html"
 
 
 def report(

@@ -27,6 +27,31 @@ def markdown(text: str) -> str:
     return _BETWEEN_WORDS.sub("_", escaped)
 
 
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    "\N{EN DASH}": "--",
+    "`": r"\textasciigrave{}",
+    "'": r"\textquotesingle{}",
+    "[": "{[}",  # at the start of a line of a table it would be an argument
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}
+_LIGATURE = re.compile(r"([-,])(?=\1)")
+
+
+def latex(text: str) -> str:
+    """Text that LaTeX shows as it is, outside of mathematics."""
+    parted = _LIGATURE.split(plain(text))
+    words = ("".join(_LATEX.get(character, character) for character in part) for part in parted)
+    return "".join(word + "{}" * (place % 2) for place, word in enumerate(words))
+
+
 def spreadsheet(text: str) -> str:
     """Text that no spreadsheet takes for a formula."""
     shown = plain(text)

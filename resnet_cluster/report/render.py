@@ -1,32 +1,24 @@
-"""A report as text: for a terminal, Markdown, CSV or JSON."""
+"""A report in every format."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
 from rich.console import Console
 
 from resnet_cluster.report.build import Report
-from resnet_cluster.report.escaping import markdown, spreadsheet
-from resnet_cluster.report.naming import model_name
+from resnet_cluster.report.escaping import spreadsheet
+from resnet_cluster.report.html import as_html
+from resnet_cluster.report.latex import as_latex
+from resnet_cluster.report.markdown import as_markdown
 from resnet_cluster.report.objects import objects, unfilled
-from resnet_cluster.report.tables import Row, Table
 from resnet_cluster.report.terminal import print_report
-from resnet_cluster.report.wording import (
-    difference_text,
-    differs_text,
-    epochs_text,
-    error_text,
-    ours_text,
-    published_text,
-    row_note,
-    uses_text,
-)
+from resnet_cluster.report.wording import differs_text
 
 CSV_COLUMNS = (
     "run_id",
@@ -68,6 +60,8 @@ class Format(StrEnum):
     MD = "md"
     CSV = "csv"
     JSON = "json"
+    LATEX = "latex"
+    HTML = "html"
 
 
 def render(report: Report, format: Format, console: Console) -> None:
@@ -75,9 +69,8 @@ def render(report: Report, format: Format, console: Console) -> None:
     if format is Format.TABLE:
         print_report(report, console)
         return
-    text = {Format.MD: _markdown, Format.CSV: _csv, Format.JSON: _json}[format](report)
     # Past the console's own printing, which wraps lines.
-    console.file.write(text)
+    console.file.write(_WRITERS[format](report))
 
 
 def _json(report: Report) -> str:
@@ -105,72 +98,10 @@ def _csv_value(value: Any) -> Any:
             return value
 
 
-def _markdown(report: Report) -> str:
-    parts = []
-    if report.with_runs:
-        parts.append(_markdown_runs(report))
-    parts += [_markdown_table(table) for table in report.tables]
-    parts += [f"{markdown(uses_text(uses))}\n" for uses in report.uses]
-    return "\n".join(parts)
-
-
-def _markdown_runs(report: Report) -> str:
-    header = ("run", "model", "data set", "state", "epochs", "error", "difference", "what differs")
-    rows = [
-        (
-            markdown(figure.run.name),
-            markdown(model_name(figure.run.job.model)),
-            markdown(figure.run.dataset.name),
-            figure.run.state.value,
-            epochs_text(figure),
-            error_text(figure.top1_err),
-            difference_text(figure.difference),
-            markdown(differs_text(figure.differs)),
-        )
-        for figure in report.figures
-    ]
-    body = _markdown_grid(header, rows, right=4) if rows else "No runs yet.\n"
-    return f"## Runs\n\n{body}"
-
-
-def _markdown_table(table: Table) -> str:
-    header: tuple[str, ...] = (
-        "model",
-        "layers",
-        "parameters",
-        "published",
-        "ours",
-        "difference",
-        "n",
-        "",
-    )
-    lines = [f"## {markdown(table.title)}\n"]
-    rows = [_markdown_row(row, top5=table.has_top5) for row in table.rows]
-    if not table.has_parameters:
-        header, rows = (header[0], *header[3:]), [(row[0], *row[3:]) for row in rows]
-    lines.append(_markdown_grid(header, rows, right=1))
-    lines += [f"{markdown(note)}\n" for note in table.notes]
-    if table.preparation and any(row.command for row in table.rows):
-        lines.append(f"Before the commands: `{table.preparation}`.\n")
-    return "\n".join(lines)
-
-
-def _markdown_row(row: Row, *, top5: bool) -> tuple[str, ...]:
-    return (
-        markdown(row.model),
-        "" if row.layers is None else str(row.layers),
-        row.num_parameters,
-        published_text(row.published, top5=top5),
-        ours_text(row, top5=top5),
-        difference_text(row.cell.difference) if row.cell else "",
-        str(row.cell.spread.n) if row.cell else "",
-        f"`{row.command}`" if row.command else markdown(row_note(row)),
-    )
-
-
-def _markdown_grid(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: int) -> str:
-    """A table whose columns from `right` to the last but one are aligned right."""
-    last = len(header) - 1
-    rule = ["--:" if right <= place < last else ":--" for place in range(len(header))]
-    lines = [header, rule, *rows]
-    return "".join("| " + " | ".join(cell or " " for cell in line) + " |\n" for line in lines)
+_WRITERS: dict[Format, Callable[[Report], str]] = {
+    Format.MD: as_markdown,
+    Format.CSV: _csv,
+    Format.JSON: _json,
+    Format.LATEX: as_latex,
+    Format.HTML: as_html,
+}

@@ -1,0 +1,126 @@
+"""A report as plain grids of text, which Markdown, LaTeX and HTML write each in their own way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resnet_cluster.report.build import Report
+from resnet_cluster.report.measured import Measured
+from resnet_cluster.report.naming import model_name
+from resnet_cluster.report.tables import Row, Table
+from resnet_cluster.report.wording import (
+    difference_text,
+    differs_text,
+    epochs_text,
+    error_text,
+    ours_text,
+    published_text,
+    row_note,
+    uses_text,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of a grid.
+
+    Attributes:
+        cells: as many as the grid has columns; users' text in them is not escaped.
+        command: what fills the line's empty cell; it stands in the last column.
+        run_ids: the runs behind the line's figure.
+        is_beneath: whether it belongs to the line above.
+    """
+
+    cells: tuple[str, ...]
+    command: str = ""
+    run_ids: tuple[str, ...] = ()
+    is_beneath: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A table of text.
+
+    Attributes:
+        title: above it.
+        header: of its columns.
+        lines: its body.
+        num_left: columns from the left that hold words; those up to the last hold numbers.
+        preparation: command that comes before those of the lines.
+        notes: below it.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    lines: tuple[Line, ...]
+    num_left: int
+    preparation: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def grids(report: Report) -> tuple[Grid, ...]:
+    """The runs, where they are wanted, and each table of the paper."""
+    runs = (_runs(report),) if report.with_runs else ()
+    return (*runs, *(_table(table) for table in report.tables))
+
+
+def uses_notes(report: Report) -> tuple[str, ...]:
+    """How often each test set has been used, in words."""
+    return tuple(uses_text(uses) for uses in report.uses)
+
+
+def _runs(report: Report) -> Grid:
+    header = ("run", "model", "data set", "state", "epochs", "error", "difference", "what differs")
+    lines = tuple(_run_line(figure) for figure in report.figures)
+    return Grid(title="Runs", header=header, lines=lines, num_left=4)
+
+
+def _run_line(figure: Measured) -> Line:
+    run = figure.run
+    return Line(
+        cells=(
+            run.name,
+            model_name(run.job.model),
+            run.dataset.name,
+            run.state.value,
+            epochs_text(figure),
+            error_text(figure.top1_err),
+            difference_text(figure.difference),
+            differs_text(figure.differs),
+        ),
+        run_ids=(run.run_id,),
+    )
+
+
+def _table(table: Table) -> Grid:
+    header = ("published", "ours", "difference", "n", "")
+    size: tuple[str, ...] = ("layers", "parameters") if table.has_parameters else ()
+    lines = [_table_line(row, table) for row in table.rows]
+    return Grid(
+        title=table.title,
+        header=("model", *size, *header),
+        lines=tuple(lines),
+        num_left=1,
+        preparation=table.preparation if table.commands else "",
+        notes=table.notes,
+    )
+
+
+def _table_line(row: Row, table: Table) -> Line:
+    size = ("" if row.layers is None else str(row.layers), row.num_parameters)
+    figures = row.cell.figures if row.cell else ()
+    members = row.ensemble.members if row.ensemble else ()
+    return Line(
+        cells=(
+            row.model,
+            *(size if table.has_parameters else ()),
+            published_text(row.published, top5=table.has_top5),
+            ours_text(row, top5=table.has_top5),
+            difference_text(row.cell.difference) if row.cell else "",
+            str(row.cell.spread.n) if row.cell else "",
+            row.command or row_note(row),
+        ),
+        command=row.command,
+        run_ids=tuple(figure.run.run_id for figure in figures) or members,
+        is_beneath=row.is_beneath,
+    )
