@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,7 @@ from resnet_cluster.cli.stores import opened_store
 
 if TYPE_CHECKING:
     from resnet_cluster.report import Format, Report
-    from resnet_cluster.results import DatasetFacts
+    from resnet_cluster.results import DatasetFacts, ResultStore
 
 FILE_WIDTH = 120
 
@@ -32,6 +33,9 @@ class ReportFormat(StrEnum):
 
 def report(
     table: Annotated[int | None, typer.Option(help="Only this table of the paper.")] = None,
+    figure: Annotated[
+        int | None, typer.Option(help="Draw this figure of the paper into --out.")
+    ] = None,
     format_: Annotated[
         ReportFormat | None, typer.Option("--format", help="Form of the report.")
     ] = None,
@@ -51,6 +55,9 @@ def report(
     if output is Output.json and format_ not in (None, ReportFormat.json):
         raise UsageError(f"--format {format_} and -o json exclude each other", mend="give one")
     _check_fill(format_, out, fill=fill, yes=yes)
+    if figure is not None:
+        _draw(figure, _image_path(out, table is not None or format_ is not None or fill))
+        return
     chosen = format_ or (ReportFormat.json if output is Output.json else ReportFormat.table)
     with opened_store() as store:
         built = build_report(
@@ -60,12 +67,48 @@ def report(
             uses=store.uses_of_test_sets(),
             ensembles=store.ensembles(),
         )
+        if chosen is ReportFormat.html and table is None:
+            built = replace(built, images=_images(store))
     if fill:
         _fill(built, output, yes=yes)
     elif out is None:
         render(built, Format(chosen), console())
     else:
-        _write(built, Format(chosen), out)
+        _write(_rendered(built, Format(chosen)), out)
+
+
+def _image_path(out: Path | None, has_others: bool) -> Path:
+    from resnet_cluster.errors import UsageError
+
+    if has_others:
+        raise UsageError(
+            "--figure draws one image, and takes neither --table, --format nor --fill",
+            mend="leave them out",
+        )
+    if out is None:
+        raise UsageError("--figure needs a file", mend="add --out figure.svg (or .png, .pdf)")
+    return out
+
+
+def _draw(number: int, path: Path) -> None:
+    """A figure in a file, whole or not at all."""
+    from resnet_cluster.report.drawing import draw
+    from resnet_cluster.report.figures import build_figure
+
+    with opened_store() as store:
+        built = build_figure(number, store.runs(), store.epochs)
+    _write(draw(built, path.suffix.removeprefix(".")), path)
+
+
+def _images(store: ResultStore) -> tuple[str, ...]:
+    """The figures that there are curves for."""
+    from resnet_cluster.report.drawing import draw, svg_element
+    from resnet_cluster.report.figures import build_figure, drawable
+
+    runs = store.runs()
+    numbers = drawable(runs)
+    built = (build_figure(number, runs, store.epochs) for number in numbers)
+    return tuple(svg_element(draw(figure, "svg")) for figure in built)
 
 
 def _check_fill(format_: ReportFormat | None, out: Path | None, *, fill: bool, yes: bool) -> None:
@@ -113,20 +156,25 @@ def _prepared() -> list[DatasetFacts]:
     ]
 
 
-def _write(built: Report, format_: Format, path: Path) -> None:
-    """The report in a file, whole or not at all."""
+def _rendered(built: Report, format_: Format) -> bytes:
     from rich.console import Console
 
+    from resnet_cluster.report import render
+
+    text = io.StringIO()
+    render(built, format_, Console(file=text, width=FILE_WIDTH))
+    return text.getvalue().encode()
+
+
+def _write(content: bytes, path: Path) -> None:
+    """A file, whole or not at all."""
     from resnet_cluster.errors import UsageError
     from resnet_cluster.files import write_whole
-    from resnet_cluster.report import render
 
     if path.is_dir():
         raise UsageError(f"{path}: is a folder", mend="name a file in it")
-    text = io.StringIO()
-    render(built, format_, Console(file=text, width=FILE_WIDTH))
     try:
-        write_whole(path, text.getvalue().encode())
+        write_whole(path, content)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", mend="name another file") from error
     note(f"wrote {path}")

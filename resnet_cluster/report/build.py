@@ -24,6 +24,8 @@ class Report:
     """The same figures by identity."""
     uses: tuple[UsesOfTestSet, ...] = ()
     """Of the test sets that our figures are of."""
+    images: tuple[str, ...] = ()
+    """SVG elements of the paper's figures with our curves, for formats that show them."""
 
     def cell(self, figure: Measured) -> Cell | None:
         """The figures of the same identity as one of ours; None for a run without a figure."""

@@ -20,6 +20,7 @@ def as_html(report: Report) -> str:
     """The runs and the tables, sortable, and where each of our figures came from."""
     parts = [_section(grid) for grid in grids(report)]
     parts += [f'<p class="note">{_text(note)}</p>' for note in uses_notes(report)]
+    parts += [f"<figure>\n{image}</figure>" for image in report.images]
     return (
         "<!doctype html>\n"
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -20,6 +20,7 @@ th[aria-sort=descending] button::after { content: " \\2193"; }
 tr.beneath td { color: var(--quiet); } tr.beneath td:first-child { padding-left: 1.6rem; }
 a { color: var(--link); }
 code { font-size: .85em; overflow-wrap: anywhere; }
+figure { margin: 2rem 0; } figure svg { width: 100%; height: auto; }
 .note { color: var(--quiet); }
 details { border-bottom: 1px solid var(--line); padding: .25rem 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; font-size: .9em; }

@@ -1,0 +1,111 @@
+"""Figures drawn with matplotlib, which nothing else imports."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+from resnet_cluster.errors import UsageError
+from resnet_cluster.report.escaping import plain
+from resnet_cluster.report.figures import Curve, Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SUFFIXES = ("svg", "png", "pdf")
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00")
+"""Okabe and Ito's, which the colour-blind tell apart."""
+_PANEL_SIZE = (4.0, 3.4)
+_DPI = 160
+
+
+def draw(figure: Figure, suffix: str) -> bytes:
+    """A figure as an image.
+
+    Equal figures give equal bytes.
+
+    Args:
+        figure: the figure.
+        suffix: kind of the image: one of `SUFFIXES`.
+
+    Raises:
+        UsageError: images of that kind are not made.
+    """
+    if suffix not in SUFFIXES:
+        kinds = ", ".join(SUFFIXES)
+        raise UsageError(f"no image is a {suffix or 'file without an ending'}", mend=kinds)
+    import matplotlib as mpl
+    from matplotlib.figure import Figure as Canvas
+
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": "resnet-cluster", "font.size": 9}
+    with mpl.rc_context(settings):
+        width, height = _PANEL_SIZE
+        canvas = Canvas(figsize=(width * len(figure.panels), height + 0.6), layout="constrained")
+        axes: Any = canvas.subplots(1, len(figure.panels), squeeze=False, sharey=True)[0]
+        colors = _colors(figure)
+        for panel, curves in zip(axes, figure.panels, strict=True):
+            _draw_panel(panel, curves, colors)
+        axes[0].set_ylim(0, _top([curve for panel in figure.panels for curve in panel]))
+        canvas.suptitle(figure.title, fontsize=11)
+        note = textwrap.fill(plain(figure.note), width=70 * len(figure.panels))
+        canvas.supxlabel(note, fontsize=8, color="#555555", parse_math=False)
+        return _saved(canvas, suffix)
+
+
+def _colors(figure: Figure) -> dict[str, str]:
+    """Of each network: those of one depth, plain and residual, have the same."""
+    names = dict.fromkeys(curve.net for panel in figure.panels for curve in panel)
+    depths = list(dict.fromkeys(map(_depth, names)))
+    return {name: _COLORS[depths.index(_depth(name))] for name in names}
+
+
+def _depth(name: str) -> str:
+    """`20` of `plain-20` and of `ResNet-20 A`."""
+    return name.partition("-")[2].partition(" ")[0]
+
+
+def _draw_panel(panel: Axes, curves: tuple[Curve, ...], colors: dict[str, str]) -> None:
+    splits = {curve.split for curve in curves}
+    for curve in curves:
+        is_test = curve.split == "test"
+        panel.plot(
+            curve.steps,
+            curve.errors,
+            color=colors[curve.net],
+            # Training dashed and test bold, as in the paper.
+            linestyle="-" if is_test or len(splits) == 1 else "--",
+            linewidth=1.8 if is_test else 1.1,
+            label=curve.net if is_test or len(splits) == 1 else "_",
+        )
+    words = {"train": "training error", "test": "test error"}
+    both = "error (dashed: training; bold: test)"
+    panel.set_ylabel(f"{words[splits.pop()] if len(splits) == 1 else both}, %")
+    panel.set_xlabel("iterations")
+    panel.grid(color="#dddddd", linewidth=0.6)
+    panel.spines[["top", "right"]].set_visible(False)
+    if curves:
+        panel.legend(frameon=False)
+    else:
+        panel.text(0.5, 0.5, "no runs yet", ha="center", transform=panel.transAxes, color="#555555")
+
+
+def _top(curves: list[Curve]) -> float:
+    """Of the axis: where the curves end is shown at large, as in the paper."""
+    ends = [curve.errors[-1] for curve in curves if curve.errors]
+    most = max((max(curve.errors) for curve in curves if curve.errors), default=100.0)
+    return min(max(20.0, 2.5 * max(ends, default=0.0)), 1.05 * most)
+
+
+def svg_element(image: bytes) -> str:
+    """The element of an SVG image, to stand in a page: without the prologue of a file."""
+    text = image.decode()
+    return text[text.index("<svg") :]
+
+
+def _saved(canvas: Any, suffix: str) -> bytes:
+    image = io.BytesIO()
+    # The date would make equal figures differ.
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[suffix]
+    canvas.savefig(image, format=suffix, dpi=_DPI, metadata=metadata)
+    return image.getvalue()

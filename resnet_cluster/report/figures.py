@@ -1,0 +1,202 @@
+"""The paper's figures of training curves, as data: which of our runs draw them, and what is said.
+
+All curves of a figure are of one course: one data set, recipe and length; only the networks differ
+(and the warm-up that the deepest need). Where there are runs of several courses, that which has
+most of the figure's networks is drawn, the newest of equals.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from resnet_cluster.errors import PreflightError, UsageError
+from resnet_cluster.report.comparability import differences
+from resnet_cluster.report.experiments import CIFAR10, IMAGENET, Experiment
+from resnet_cluster.report.naming import model_name
+from resnet_cluster.results import EpochRecord, RunSummary
+from resnet_cluster.spec import recipe_hash
+
+Net = tuple[int, str]
+"""Depth and shortcut; section 4.2 and Figure 4 have option A."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperFigure:
+    """A figure of the paper: its panels, and the networks in each."""
+
+    number: int
+    title: str
+    experiment: Experiment
+    panels: tuple[tuple[Net, ...], ...]
+    splits: tuple[tuple[str, ...], ...]
+    """What each panel shows of its networks: `train`, `test`, or both."""
+
+
+def _plain(*depths: int) -> tuple[Net, ...]:
+    return tuple((depth, "none") for depth in depths)
+
+
+def _residual(*depths: int) -> tuple[Net, ...]:
+    return tuple((depth, "A") for depth in depths)
+
+
+_BOTH = ("train", "test")
+FIGURES = {
+    1: PaperFigure(
+        number=1,
+        title="Figure 1: plain nets on CIFAR-10",
+        experiment=CIFAR10,
+        panels=(_plain(20, 56), _plain(20, 56)),
+        splits=(("train",), ("test",)),
+    ),
+    4: PaperFigure(
+        number=4,
+        title="Figure 4: plain and residual nets on ImageNet",
+        experiment=IMAGENET,
+        panels=(_plain(18, 34), _residual(18, 34)),
+        splits=(_BOTH, _BOTH),
+    ),
+    6: PaperFigure(
+        number=6,
+        title="Figure 6: plain and residual nets on CIFAR-10",
+        experiment=CIFAR10,
+        panels=(_plain(20, 32, 44, 56), _residual(20, 32, 44, 56, 110), _residual(110, 1202)),
+        splits=(_BOTH, _BOTH, _BOTH),
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """An error in percent after numbers of iterations."""
+
+    net: str
+    split: str
+    steps: tuple[int, ...]
+    errors: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A figure with our curves in it."""
+
+    number: int
+    title: str
+    panels: tuple[tuple[Curve, ...], ...]
+    note: str
+    """Of which runs, and what differs from the paper's."""
+
+
+Epochs = Callable[[str], Sequence[EpochRecord]]
+"""The finished epochs of a run, by its id."""
+
+
+def build_figure(number: int, runs: Sequence[RunSummary], epochs: Epochs) -> Figure:
+    """A figure of the paper with the curves of our runs.
+
+    Args:
+        number: the paper's.
+        runs: all runs, the oldest first.
+        epochs: gives the epochs of a run.
+
+    Raises:
+        UsageError: there is no such figure of curves.
+        PreflightError: no run has a curve of it.
+    """
+    if number not in FIGURES:
+        known = ", ".join(map(str, FIGURES))
+        raise UsageError(f"there is no Figure {number} to draw", mend=f"figures so far: {known}")
+    paper = FIGURES[number]
+    chosen = _chosen(paper, runs)
+    if not chosen:
+        raise PreflightError(
+            f"no run has a curve of Figure {number}",
+            mend=f"train one of its networks on {paper.experiment.dataset}, such as with "
+            f"`{_example(paper)}`",
+        )
+    found = {net: tuple(epochs(run.run_id)) for net, run in chosen.items()}
+    panels = tuple(
+        tuple(
+            _curve(chosen[net], found[net], split)
+            for net in nets
+            if net in chosen
+            for split in splits
+        )
+        for nets, splits in zip(paper.panels, paper.splits, strict=True)
+    )
+    return Figure(number=number, title=paper.title, panels=panels, note=_note(paper, chosen))
+
+
+def drawable(runs: Sequence[RunSummary]) -> tuple[int, ...]:
+    """Numbers of the figures that the runs have a curve of."""
+    return tuple(number for number, paper in FIGURES.items() if _chosen(paper, runs))
+
+
+def _chosen(paper: PaperFigure, runs: Sequence[RunSummary]) -> dict[Net, RunSummary]:
+    """The run of each network, all of one course; the newest of several."""
+    nets = dict.fromkeys(net for panel in paper.panels for net in panel)
+    courses: dict[tuple[object, ...], dict[Net, RunSummary]] = defaultdict(dict)
+    for run in runs:
+        net = next((net for net in nets if _is(run, net, paper)), None)
+        if net is not None and run.epochs_done and paper.experiment.holds(run.dataset):
+            courses[_course(run)][net] = run
+    newest = max(
+        courses.values(),
+        key=lambda course: (len(course), max(run.created_at for run in course.values())),
+        default={},
+    )
+    return {net: newest[net] for net in nets if net in newest}
+
+
+def _is(run: RunSummary, net: Net, paper: PaperFigure) -> bool:
+    model = run.job.model
+    is_papers = (model.family, model.variant, model.blur_pool) == (
+        paper.experiment.family,
+        "v1",
+        False,
+    )
+    return is_papers and (model.depth, model.shortcut) == net
+
+
+def _course(run: RunSummary) -> tuple[object, ...]:
+    train = run.job.train.model_copy(update={"warmup": None})
+    recipe = recipe_hash(run.job.model_copy(update={"train": train}))
+    dataset = run.dataset
+    return (dataset.sha256, dataset.num_train_images, recipe, run.record.num_steps)
+
+
+def _curve(run: RunSummary, epochs: Sequence[EpochRecord], split: str) -> Curve:
+    measured = [
+        (epoch.step, errors.top1_err)
+        for epoch in epochs
+        if (errors := epoch.train if split == "train" else epoch.observed_test)
+    ]
+    return Curve(
+        net=model_name(run.job.model),
+        split=split,
+        steps=tuple(step for step, _ in measured),
+        errors=tuple(error for _, error in measured),
+    )
+
+
+def _note(paper: PaperFigure, chosen: dict[Net, RunSummary]) -> str:
+    """The data set; what all curves differ in from the paper's; the networks that are missing."""
+    runs = list(chosen.values())
+    parts = [f"{runs[0].dataset.name}, our runs"]
+    # Of one course all differ alike, but that the paper's tables have no plain nets.
+    residual = [run for run in runs if run.job.model.shortcut != "none"]
+    words = differences((residual or runs)[-1], None)
+    parts += [difference for difference in words if "no plain" not in difference]
+    nets = {net for panel in paper.panels for net in panel}
+    if missing := len(nets - chosen.keys()):
+        parts.append(f"{missing} of {len(nets)} networks not trained so")
+    return "; ".join(parts)
+
+
+def _example(paper: PaperFigure) -> str:
+    depth, shortcut = paper.panels[0][0]
+    file = "cifar10_r20" if paper.experiment is CIFAR10 else "imagenet_r50_paper"
+    words = f"resnet-cluster submit jobs/{file}.yaml --set model.shortcut={shortcut}"
+    return words if depth == 20 else f"{words} --set model.depth={depth}"
