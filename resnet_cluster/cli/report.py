@@ -96,7 +96,7 @@ def _draw(number: int, path: Path) -> None:
     from resnet_cluster.report.figures import build_figure
 
     with opened_store() as store:
-        built = build_figure(number, store.runs(), store.epochs)
+        built = build_figure(number, store.runs(), store)
     _write(draw(built, path.suffix.removeprefix(".")), path)
 
 
@@ -106,8 +106,8 @@ def _images(store: ResultStore) -> tuple[str, ...]:
     from resnet_cluster.report.figures import build_figure, drawable
 
     runs = store.runs()
-    numbers = drawable(runs)
-    built = (build_figure(number, runs, store.epochs) for number in numbers)
+    numbers = drawable(runs, store)
+    built = (build_figure(number, runs, store) for number in numbers)
     return tuple(svg_element(draw(figure, "svg")) for figure in built)
 
 

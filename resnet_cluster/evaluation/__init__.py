@@ -15,6 +15,7 @@ from resnet_cluster.evaluation.predictions import (
     seal_predictions,
     total_bytes,
 )
+from resnet_cluster.evaluation.responses import LayerResponse, measure_responses
 from resnet_cluster.evaluation.score import Score, Tally, Totals, totals_of
 from resnet_cluster.evaluation.single import evaluate_single
 from resnet_cluster.evaluation.views import ViewBatch, evaluate_views, padded_ten_crops
@@ -22,6 +23,7 @@ from resnet_cluster.evaluation.views import ViewBatch, evaluate_views, padded_te
 __all__ = [
     "Contents",
     "EnsembleScore",
+    "LayerResponse",
     "Pair",
     "Parity",
     "Predictions",
@@ -36,6 +38,7 @@ __all__ = [
     "evaluate_ensemble",
     "evaluate_single",
     "evaluate_views",
+    "measure_responses",
     "padded_ten_crops",
     "read_contents",
     "record_type",

@@ -44,8 +44,10 @@ def draw(figure: Figure, suffix: str) -> bytes:
         canvas = Canvas(figsize=(width * len(figure.panels), height + 0.6), layout="constrained")
         axes: Any = canvas.subplots(1, len(figure.panels), squeeze=False, sharey=True)[0]
         colors = _colors(figure)
-        for panel, curves in zip(axes, figure.panels, strict=True):
-            _draw_panel(panel, curves, colors)
+        for place, curves in enumerate(figure.panels):
+            _draw_panel(axes[place], curves, colors)
+            axes[place].set_xlabel(figure.x_labels[place])
+            axes[place].set_ylabel(figure.y_labels[place])
         axes[0].set_ylim(0, _top([curve for panel in figure.panels for curve in panel]))
         canvas.suptitle(figure.title, fontsize=11)
         note = textwrap.fill(plain(figure.note), width=70 * len(figure.panels))
@@ -66,22 +68,17 @@ def _depth(name: str) -> str:
 
 
 def _draw_panel(panel: Axes, curves: tuple[Curve, ...], colors: dict[str, str]) -> None:
-    splits = {curve.split for curve in curves}
+    has_both = len({curve.split for curve in curves}) > 1
     for curve in curves:
-        is_test = curve.split == "test"
+        is_bold = has_both and curve.split == "test"
         panel.plot(
-            curve.steps,
-            curve.errors,
+            curve.x,
+            curve.y,
             color=colors[curve.net],
-            # Training dashed and test bold, as in the paper.
-            linestyle="-" if is_test or len(splits) == 1 else "--",
-            linewidth=1.8 if is_test else 1.1,
-            label=curve.net if is_test or len(splits) == 1 else "_",
+            linestyle=_style(curve, has_both=has_both),
+            linewidth=1.8 if is_bold else 1.2,
+            label=curve.net if is_bold or not has_both else "_",
         )
-    words = {"train": "training error", "test": "test error"}
-    both = "error (dashed: training; bold: test)"
-    panel.set_ylabel(f"{words[splits.pop()] if len(splits) == 1 else both}, %")
-    panel.set_xlabel("iterations")
     panel.grid(color="#dddddd", linewidth=0.6)
     panel.spines[["top", "right"]].set_visible(False)
     if curves:
@@ -90,10 +87,16 @@ def _draw_panel(panel: Axes, curves: tuple[Curve, ...], colors: dict[str, str]) 
         panel.text(0.5, 0.5, "no runs yet", ha="center", transform=panel.transAxes, color="#555555")
 
 
+def _style(curve: Curve, *, has_both: bool) -> str:
+    """Training dashed, as in the paper; where there is one kind of curve, plain nets."""
+    is_dashed = curve.split == "train" if has_both else curve.net.startswith("plain")
+    return "--" if is_dashed else "-"
+
+
 def _top(curves: list[Curve]) -> float:
     """Of the axis: where the curves end is shown at large, as in the paper."""
-    ends = [curve.errors[-1] for curve in curves if curve.errors]
-    most = max((max(curve.errors) for curve in curves if curve.errors), default=100.0)
+    ends = [curve.y[-1] for curve in curves if curve.y]
+    most = max((max(curve.y) for curve in curves if curve.y), default=100.0)
     return min(max(20.0, 2.5 * max(ends, default=0.0)), 1.05 * most)
 
 

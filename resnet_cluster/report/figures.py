@@ -1,4 +1,4 @@
-"""The paper's figures of training curves, as data: which of our runs draw them, and what is said.
+"""The paper's figures as data: which of our runs draw them, and what is said of it.
 
 All curves of a figure are of one course: one data set, recipe and length; only the networks differ
 (and the warm-up that the deepest need). Where there are runs of several courses, that which has
@@ -8,14 +8,15 @@ most of the figure's networks is drawn, the newest of equals.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from resnet_cluster.errors import PreflightError, UsageError
 from resnet_cluster.report.comparability import differences
 from resnet_cluster.report.experiments import CIFAR10, IMAGENET, Experiment
 from resnet_cluster.report.naming import model_name
-from resnet_cluster.results import EpochRecord, RunSummary
+from resnet_cluster.results import EpochRecord, ResponsesRecord, RunSummary
 from resnet_cluster.spec import recipe_hash
 
 Net = tuple[int, str]
@@ -68,14 +69,23 @@ FIGURES = {
 }
 
 
+RESPONSES = PaperFigure(
+    number=7,
+    title="Figure 7: deviation of the layers' responses, on CIFAR-10",
+    experiment=CIFAR10,
+    panels=(_plain(20, 56) + _residual(20, 56, 110),) * 2,
+    splits=(("test",), ("test",)),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """An error in percent after numbers of iterations."""
+    """An error in percent after numbers of iterations, or a deviation of each layer."""
 
     net: str
     split: str
-    steps: tuple[int, ...]
-    errors: tuple[float, ...]
+    x: tuple[int, ...]
+    y: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,28 +95,39 @@ class Figure:
     number: int
     title: str
     panels: tuple[tuple[Curve, ...], ...]
+    x_labels: tuple[str, ...]
+    """Of each panel."""
+    y_labels: tuple[str, ...]
     note: str
     """Of which runs, and what differs from the paper's."""
 
 
-Epochs = Callable[[str], Sequence[EpochRecord]]
-"""The finished epochs of a run, by its id."""
+class Details(Protocol):
+    """What a store tells of one run more than its summary."""
+
+    def epochs(self, run_id: str) -> Sequence[EpochRecord]:
+        """The finished epochs of a run."""
+
+    def responses(self, run_id: str) -> Sequence[ResponsesRecord]:
+        """The analyses of its layers, that of most images last."""
 
 
-def build_figure(number: int, runs: Sequence[RunSummary], epochs: Epochs) -> Figure:
+def build_figure(number: int, runs: Sequence[RunSummary], details: Details) -> Figure:
     """A figure of the paper with the curves of our runs.
 
     Args:
         number: the paper's.
         runs: all runs, the oldest first.
-        epochs: gives the epochs of a run.
+        details: tells more of them: the store.
 
     Raises:
-        UsageError: there is no such figure of curves.
+        UsageError: there is no such figure.
         PreflightError: no run has a curve of it.
     """
+    if number == RESPONSES.number:
+        return _responses_figure(runs, details)
     if number not in FIGURES:
-        known = ", ".join(map(str, FIGURES))
+        known = ", ".join(map(str, [*FIGURES, RESPONSES.number]))
         raise UsageError(f"there is no Figure {number} to draw", mend=f"figures so far: {known}")
     paper = FIGURES[number]
     chosen = _chosen(paper, runs)
@@ -116,7 +137,7 @@ def build_figure(number: int, runs: Sequence[RunSummary], epochs: Epochs) -> Fig
             mend=f"train one of its networks on {paper.experiment.dataset}, such as with "
             f"`{_example(paper)}`",
         )
-    found = {net: tuple(epochs(run.run_id)) for net, run in chosen.items()}
+    found = {net: tuple(details.epochs(run.run_id)) for net, run in chosen.items()}
     panels = tuple(
         tuple(
             _curve(chosen[net], found[net], split)
@@ -126,12 +147,68 @@ def build_figure(number: int, runs: Sequence[RunSummary], epochs: Epochs) -> Fig
         )
         for nets, splits in zip(paper.panels, paper.splits, strict=True)
     )
-    return Figure(number=number, title=paper.title, panels=panels, note=_note(paper, chosen))
+    return Figure(
+        number=number,
+        title=paper.title,
+        panels=panels,
+        x_labels=("iterations",) * len(panels),
+        y_labels=tuple(_Y_LABELS[splits] for splits in paper.splits),
+        note=_note(paper, chosen),
+    )
 
 
-def drawable(runs: Sequence[RunSummary]) -> tuple[int, ...]:
+_Y_LABELS = {
+    ("train",): "training error, %",
+    ("test",): "test error, %",
+    _BOTH: "error (dashed: training; bold: test), %",
+}
+
+
+def drawable(runs: Sequence[RunSummary], details: Details) -> tuple[int, ...]:
     """Numbers of the figures that the runs have a curve of."""
-    return tuple(number for number, paper in FIGURES.items() if _chosen(paper, runs))
+    curves = [number for number, paper in FIGURES.items() if _chosen(paper, runs)]
+    return (*curves, *([RESPONSES.number] if _analyzed(runs, details) else ()))
+
+
+def _responses_figure(runs: Sequence[RunSummary], details: Details) -> Figure:
+    """In the original order of the layers, and sorted; measured on as many images each."""
+    chosen = _analyzed(runs, details)
+    if not chosen:
+        raise PreflightError(
+            f"no run has been analyzed for Figure {RESPONSES.number}",
+            mend="measure the layers of finished runs with `resnet-cluster analyze ID`",
+        )
+    stds = {
+        model_name(run.job.model): [layer.std for layer in details.responses(run.run_id)[-1].layers]
+        for run in chosen.values()
+    }
+    panels = (stds, {name: sorted(own, reverse=True) for name, own in stds.items()})
+    return Figure(
+        number=RESPONSES.number,
+        title=RESPONSES.title,
+        panels=tuple(
+            tuple(
+                Curve(net=name, split="test", x=tuple(range(1, len(own) + 1)), y=tuple(own))
+                for name, own in panel.items()
+            )
+            for panel in panels
+        ),
+        x_labels=("layer", "layer, sorted by its deviation"),
+        y_labels=("deviation of the responses",) * 2,
+        note=_note(RESPONSES, chosen),
+    )
+
+
+def _analyzed(runs: Sequence[RunSummary], details: Details) -> dict[Net, RunSummary]:
+    """Of the analyzed runs those that share a course and the number of images."""
+    nets = {net for panel in RESPONSES.panels for net in panel}
+    counts: dict[int, list[RunSummary]] = defaultdict(list)
+    for run in runs:
+        if any(_is(run, net, RESPONSES) for net in nets):
+            for record in details.responses(run.run_id)[-1:]:
+                counts[record.num_images].append(run)
+    found = [_chosen(RESPONSES, same) for same in counts.values()]
+    return max(found, key=len, default={})
 
 
 def _chosen(paper: PaperFigure, runs: Sequence[RunSummary]) -> dict[Net, RunSummary]:
@@ -176,8 +253,8 @@ def _curve(run: RunSummary, epochs: Sequence[EpochRecord], split: str) -> Curve:
     return Curve(
         net=model_name(run.job.model),
         split=split,
-        steps=tuple(step for step, _ in measured),
-        errors=tuple(error for _, error in measured),
+        x=tuple(step for step, _ in measured),
+        y=tuple(error for _, error in measured),
     )
 
 

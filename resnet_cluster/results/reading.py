@@ -15,6 +15,7 @@ from resnet_cluster.results.records import (
     EnsembleRecord,
     EpochRecord,
     EvaluationRecord,
+    ResponsesRecord,
     RunRecord,
 )
 from resnet_cluster.results.rows import Row, attempt_of, record_of
@@ -79,6 +80,13 @@ def ensembles(connection: sa.Connection) -> tuple[EnsembleRecord, ...]:
     query = sa.select(table).order_by(table.c.at, table.c.event_name)
     found = (record_of(EnsembleRecord, row) for row in _rows(connection, query))
     return tuple(record for record in found if known.issuperset(record.members))
+
+
+def responses(connection: sa.Connection, run_id: str) -> tuple[ResponsesRecord, ...]:
+    """The analyses of a run's layers, that of most images last."""
+    table = schema.responses
+    query = sa.select(table).where(table.c.run_id == run_id).order_by(table.c.num_images)
+    return tuple(record_of(ResponsesRecord, row) for row in _rows(connection, query))
 
 
 def uses_of_test_sets(connection: sa.Connection) -> tuple[UsesOfTestSet, ...]:

@@ -300,6 +300,34 @@ class ParityRecord(Record):
         return f"parity-{dataset_sha256[:12]}-{num_images}"
 
 
+class LayerStd(BaseModel):
+    """A 3x3 layer, by the name of its convolution, and the deviation of its responses."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
+
+    name: str
+    std: float
+
+
+class ResponsesRecord(Record):
+    """How strongly each 3x3 layer of the run's network responds to the images of a split."""
+
+    kind: Literal["responses"] = "responses"
+    split: str
+    num_images: Count
+    layers: tuple[LayerStd, ...]
+    """In the order in which an image passes them."""
+
+    @property
+    def event_name(self) -> str:
+        return self.name_of(self.split, self.num_images)
+
+    @staticmethod
+    def name_of(split: str, num_images: int) -> str:
+        """The event of an analysis: a run has one for so many images."""
+        return f"responses-{split}-{num_images}"
+
+
 AnyRecord = Annotated[
     RunRecord
     | AttemptStarted
@@ -310,7 +338,8 @@ AnyRecord = Annotated[
     | EnsembleRecord
     | ArtefactRecord
     | BadSampleRecord
-    | ParityRecord,
+    | ParityRecord
+    | ResponsesRecord,
     Field(discriminator="kind"),
 ]
 

@@ -22,6 +22,7 @@ from resnet_cluster.results.records import (
     Errors,
     EvaluationRecord,
     Record,
+    ResponsesRecord,
     RunRecord,
     RunState,
 )
@@ -35,6 +36,7 @@ TABLES: dict[type[Record], sa.Table] = {
     EpochRecord: schema.epochs,
     EvaluationRecord: schema.evaluations,
     EnsembleRecord: schema.ensembles,
+    ResponsesRecord: schema.responses,
     ArtefactRecord: schema.artefacts,
 }
 """The table of each kind of record that has one to itself; attempts are put together from three."""
@@ -53,6 +55,11 @@ def row_of(record: Record, **owner: Any) -> dict[str, Any]:
             row |= {f"{name}_{field}": part for field, part in value}
         elif isinstance(value, BaseModel):
             row[name] = value.model_dump(mode="json")
+        elif isinstance(value, tuple):
+            row[name] = [
+                part.model_dump(mode="json") if isinstance(part, BaseModel) else part
+                for part in value
+            ]
         else:
             row[name] = value
     return {column.name: row.get(column.name) for column in TABLES[type(record)].columns}

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from resnet_cluster.results.records import Errors
 
-HEAD = "0002"
+HEAD = "0003"
 """Newest revision of the schema."""
 
 VERSION_TABLE = "resnet_cluster_version"
@@ -156,6 +156,17 @@ ensembles = sa.Table(
     *_errors("errors"),
 )
 """Each of several runs; it is the first one's."""
+
+responses = sa.Table(
+    "responses",
+    metadata,
+    _of_run(),
+    sa.Column("event_name", sa.String(255), primary_key=True),
+    *_common(),
+    sa.Column("split", sa.String(64), nullable=False),
+    sa.Column("num_images", sa.BigInteger, nullable=False),
+    sa.Column("layers", sa.JSON, nullable=False),
+)
 
 artefacts = sa.Table(
     "artefacts",

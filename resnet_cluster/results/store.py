@@ -12,7 +12,12 @@ from resnet_cluster.errors import UnknownRunError, UsageError
 from resnet_cluster.results import ingest, reading, schema
 from resnet_cluster.results.database import Database
 from resnet_cluster.results.migrate import bring_up_to_date
-from resnet_cluster.results.records import EnsembleRecord, EpochRecord, EvaluationRecord
+from resnet_cluster.results.records import (
+    EnsembleRecord,
+    EpochRecord,
+    EvaluationRecord,
+    ResponsesRecord,
+)
 from resnet_cluster.results.summary import RunSummary, UsesOfTestSet
 
 
@@ -121,6 +126,11 @@ class ResultStore:
         """Figures of several runs together, the oldest first; a removed run takes its own along."""
         with self._database.reading() as connection:
             return reading.ensembles(connection)
+
+    def responses(self, run_id: str) -> tuple[ResponsesRecord, ...]:
+        """The analyses of a run's layers, that of most images last."""
+        with self._database.reading() as connection:
+            return reading.responses(connection, run_id)
 
     def uses_of_test_sets(self) -> tuple[UsesOfTestSet, ...]:
         """How often the test images of each data set have been used, by all runs."""

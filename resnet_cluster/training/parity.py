@@ -48,7 +48,7 @@ def measure_parity(
     Raises:
         IntegrityError: an image is damaged, or a file is not what was prepared.
     """
-    indices = _evenly(manifest.test.num_images, limit)
+    indices = evenly(manifest.test.num_images, limit)
     statistics = run_statistics(job, manifest)
     split = open_test_split(job, manifest, indices, statistics, context)
     device = context.device
@@ -68,7 +68,8 @@ def measure_parity(
     )
 
 
-def _evenly(num_images: int, limit: int | None) -> NDArray[np.int64]:
+def evenly(num_images: int, limit: int | None) -> NDArray[np.int64]:
+    """Places of `limit` images at most, evenly over so many."""
     number = num_images if limit is None else min(limit, num_images)
     return np.linspace(0, num_images - 1, number).round().astype(np.int64)
 

@@ -155,3 +155,21 @@ def test_jobs_that_mean_different_things_by_a_word(
         call("evaluate", f"seed{seed}", "--protocol", "ten-crop", "--average", "logits")
     together = call("ensemble", "seed0", "seed5", "--protocol", "ten-crop", "--average", "logits")
     assert together.code == 0, together.err
+
+
+def test_layers_are_analyzed_once(runs: list[Path], call: Call) -> None:
+    first = call("analyze", "seed0", "-o", "json")
+    assert first.code == 0, first.err
+    content = json.loads(first.out)
+    assert [layer["name"] for layer in content["layers"]][:2] == ["conv1", "layer1.0.conv1"]
+    assert (len(content["layers"]), content["num_images"]) == (7, 40)
+    again = call("analyze", "seed0")
+    assert "has been analyzed so before" in again.err
+    lines = again.out.splitlines()
+    assert lines[0].split() == ["layer", "convolution", "deviation", "by", "size"]
+    assert sorted(int(line.split()[3]) for line in lines[1:]) == [1, 2, 3, 4, 5, 6, 7]
+    assert max(line.count("#") for line in lines) == 30
+    fewer = call("analyze", "seed0", "--limit", "10", "-o", "json")
+    assert json.loads(fewer.out)["num_images"] == 10
+    assert len(list(runs[0].glob("events/responses-*"))) == 2
+    assert_refused(call("analyze", "nobody"), 102, "nobody")

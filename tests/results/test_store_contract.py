@@ -29,6 +29,8 @@ from resnet_cluster.results import (
     EnsembleRecord,
     Errors,
     EventLog,
+    LayerStd,
+    ResponsesRecord,
     ResultStore,
     RunState,
 )
@@ -115,6 +117,19 @@ class TestContract:
         assert store.ensembles() == tuple(figures)
         store.forget("r-0002")
         assert store.ensembles() == ()
+
+    def test_analyses_of_layers_come_back(self, store: ResultStore, root: Path) -> None:
+        log = record_run(root, RUN)
+        layers = (LayerStd(name="conv1", std=0.5), LayerStd(name="layer1.0.conv1", std=1.25))
+        records = [
+            ResponsesRecord(at=START, split="test", num_images=number, layers=layers)
+            for number in (10_000, 500)
+        ]
+        for record in records:
+            assert log.record(record)
+        assert store.ingest() == ()
+        assert store.responses("r-0001") == tuple(records[::-1])
+        assert store.responses("r-0002") == ()
 
     def test_uses_of_a_test_set_are_counted(self, store: ResultStore, root: Path) -> None:
         assert store.uses_of_test_sets() == ()

@@ -1,0 +1,87 @@
+"""`analyze`: how strongly each layer of a finished run's network responds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resnet_cluster.cli.output import Output, OutputOption, as_json, note, print_json, print_table
+from resnet_cluster.cli.protocols import own_dataset
+from resnet_cluster.cli.stores import looked_up, opened_store
+from resnet_cluster.cli.weights import counting, own_context, read_weights, weights_file
+
+if TYPE_CHECKING:
+    from resnet_cluster.results import ResponsesRecord, RunSummary
+
+BAR_WIDTH = 30
+
+
+def analyze(
+    run: Annotated[str, typer.Argument(help="A run's id, the beginning of one, or its name.")],
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Test images at most, evenly over the split.")
+    ] = None,
+    output: OutputOption = Output.table,
+) -> None:
+    """Measure the deviation of each 3x3 layer's responses (Figure 7), and store it."""
+    from resnet_cluster.results import EventLog, ResponsesRecord
+
+    with opened_store() as store:
+        found = looked_up(store, run)
+    weights_file(found)
+    manifest = own_dataset(found)
+    num_images = min(limit or manifest.test.num_images, manifest.test.num_images)
+    log, name = EventLog(found.run_dir), ResponsesRecord.name_of("test", num_images)
+    if name in log.names():
+        note(f"{found.name} ({found.run_id}) has been analyzed so before")
+    else:
+        log.record(_measured(found, num_images))
+    record = log.load(name)
+    assert isinstance(record, ResponsesRecord)
+    if output is Output.json:
+        print_json({"run_id": found.run_id, "name": found.name} | as_json(record))
+    else:
+        _print(record)
+
+
+def _measured(run: RunSummary, num_images: int) -> ResponsesRecord:
+    from resnet_cluster.results import LayerStd, ResponsesRecord
+    from resnet_cluster.training.responses import run_responses
+
+    with counting("images", run.name) as on_progress:
+        layers = run_responses(
+            run.job,
+            own_dataset(run),
+            read_weights(run),
+            own_context(run),
+            limit=num_images,
+            on_progress=on_progress,
+        )
+    return ResponsesRecord(
+        split="test",
+        num_images=num_images,
+        layers=tuple(LayerStd(**asdict(layer)) for layer in layers),
+    )
+
+
+def _print(record: ResponsesRecord) -> None:
+    most = max(layer.std for layer in record.layers)
+    rank = {
+        place: number
+        for number, place in enumerate(
+            sorted(range(len(record.layers)), key=lambda at: -record.layers[at].std), start=1
+        )
+    }
+    rows = [
+        (
+            str(place + 1),
+            layer.name,
+            f"{layer.std:.4f}",
+            str(rank[place]),
+            "#" * round(BAR_WIDTH * layer.std / most) if most else "",
+        )
+        for place, layer in enumerate(record.layers)
+    ]
+    print_table(("layer", "convolution", "deviation", "by size", ""), rows)
