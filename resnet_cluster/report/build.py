@@ -59,8 +59,8 @@ def build_report(
     numbers = _wanted(figures) if table is None else (table,)
     tables = tuple(build_table(number, sources) for number in numbers)
     if table is not None:
-        shown = tables[0].figures
-        figures = tuple(figure for figure in figures if figure in shown)
+        shown = set(map(id, tables[0].figures))  # of thousands, each a large value to compare
+        figures = tuple(figure for figure in figures if id(figure) in shown)
     shown_sets = {figure.run.dataset.sha256 for figure in figures if figure.evaluation}
     return Report(
         figures=figures,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from resnet_cluster.report.comparability import differences
 from resnet_cluster.report.experiments import CIFAR10, Experiment
@@ -53,12 +55,17 @@ class Filling:
         """A run like the paper's that lacks but the figure."""
         return next((run for run in self._like(published) if _has_weights(run)), None)
 
-    def _like(self, published: Published) -> Iterator[RunSummary]:
+    def _like(self, published: Published) -> list[RunSummary]:
+        return self._papers.get((published.depth, published.shortcut), [])
+
+    @cached_property
+    def _papers(self) -> dict[tuple[int | None, str | None], list[RunSummary]]:
+        """Runs like the paper's, by depth and shortcut."""
+        papers: dict[tuple[int | None, str | None], list[RunSummary]] = defaultdict(list)
         for run in self.runs:
-            model = run.job.model
-            same_net = (model.depth, model.shortcut) == (published.depth, published.shortcut)
-            if same_net and not differences(run, None):
-                yield run
+            if run.job.model.family == self.experiment.family and not differences(run, None):
+                papers[run.job.model.depth, run.job.model.shortcut].append(run)
+        return papers
 
     def _job(self, published: Published) -> list[str]:
         job, usual = _shipped(published, self.experiment)

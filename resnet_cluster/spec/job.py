@@ -18,6 +18,9 @@ from resnet_cluster.spec.train import PlateauSchedule, TrainSpec
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 """Run names: they are folders, ids of Ray's jobs and words on a terminal."""
 
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
 Family = Literal["imagenet", "cifar"]
 Shortcut = Literal["none", "A", "B", "C"]
 Variant = Literal["v1", "v1.5"]
@@ -93,10 +96,10 @@ class ResourceSpec(Spec):
 class JobSpec(Spec):
     """One training, wholly described."""
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    name: Name
     """The run's name, by which it is found: up to 63 of a-z, 0-9, _ and -, not beginning with the
     last two."""
-    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    seed: Seed
     """Seed of the weights, the order of the images and their augmentation."""
     model: ModelSpec
     """The network."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from typing import Any
 
+from resnet_cluster.spec.base import Spec
+from resnet_cluster.spec.data import DataSpec
 from resnet_cluster.spec.job import JobSpec
+from resnet_cluster.spec.train import TrainSpec
 
 TRAINING_SEMANTICS = 1
 """Bumped by hand whenever the same job would give other losses than before, or a default moves."""
@@ -33,9 +37,9 @@ def run_key(job: JobSpec, dataset_sha256: str) -> str:
         A SHA-256 in hexadecimal.
     """
     covered = {
-        "model": _given(job, "model"),
-        "train": _recipe(job),
-        "data": _without(_transforms(job), "name"),
+        "model": _given(job.model),
+        "train": _recipe(job.train),
+        "data": _without(_transforms(job.data), "name"),
         "select": job.evaluate.select,
         "seed": job.seed,
         "dataset_sha256": dataset_sha256,
@@ -54,26 +58,31 @@ def recipe_hash(job: JobSpec) -> str:
     Returns:
         A SHA-256 in hexadecimal.
     """
+    return _recipe_hash(job.train, job.data)
+
+
+@functools.lru_cache(maxsize=1024)
+def _recipe_hash(train: TrainSpec, data: DataSpec) -> str:
+    # Thousands of runs have few recipes between them.
     return _sha256(
         {
-            "train": _without(_recipe(job), "channels_last", "compile"),
-            "transforms": _without(_transforms(job), "name", "holdout"),
+            "train": _without(_recipe(train), "channels_last", "compile"),
+            "transforms": _without(_transforms(data), "name", "holdout"),
         }
     )
 
 
-def _recipe(job: JobSpec) -> dict[str, Any]:
-    return _without(_given(job, "train"), "shortened_from")
+def _recipe(train: TrainSpec) -> dict[str, Any]:
+    return _without(_given(train), "shortened_from")
 
 
-def _transforms(job: JobSpec) -> dict[str, Any]:
-    pixels = {"pixels": PIXELS_VERSION} if job.data.cuts else {}
-    return _given(job, "data") | pixels
+def _transforms(data: DataSpec) -> dict[str, Any]:
+    pixels = {"pixels": PIXELS_VERSION} if data.cuts else {}
+    return _given(data) | pixels
 
 
-def _given(job: JobSpec, section: str) -> dict[str, Any]:
-    spec: dict[str, Any] = getattr(job, section).model_dump(mode="json", exclude_defaults=True)
-    return spec
+def _given(section: Spec) -> dict[str, Any]:
+    return section.model_dump(mode="json", exclude_defaults=True)
 
 
 def _without(values: dict[str, Any], *keys: str) -> dict[str, Any]:

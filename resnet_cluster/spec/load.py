@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,8 +11,9 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from resnet_cluster.errors import IntegrityError
+from resnet_cluster.spec.base import Spec
 from resnet_cluster.spec.complaint import validated
-from resnet_cluster.spec.job import JobSpec
+from resnet_cluster.spec.job import JobSpec, Name, Seed
 from resnet_cluster.spec.overrides import Override, flag_override, overridden, parse_override
 from resnet_cluster.spec.reader import load_yaml
 from resnet_cluster.spec.resize import settle_length
@@ -70,7 +73,11 @@ def load_resolved(job: Mapping[str, object]) -> JobSpec:
         IntegrityError: it is not such a job, or one of another version of this tool.
     """
     try:
-        return JobSpec.model_validate(job)
+        # Thousands of runs have few jobs between them, but for their names and seeds.
+        own = _Own.model_validate({key: job[key] for key in ("name", "seed") if key in job})
+        rest = {key: value for key, value in job.items() if key not in ("name", "seed")}
+        update = {"name": own.name, "seed": own.seed}
+        return _load_shared(json.dumps(rest)).model_copy(update=update)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         key = ".".join(map(str, fault["loc"]))
@@ -78,6 +85,19 @@ def load_resolved(job: Mapping[str, object]) -> JobSpec:
             f"the stored job is not one that this version can read: {key}: {fault['msg']}",
             mend="use the version of resnet-cluster that stored it",
         ) from None
+
+
+class _Own(Spec):
+    """What a run has to itself."""
+
+    name: Name
+    seed: Seed
+
+
+@functools.lru_cache(maxsize=256)
+def _load_shared(rest: str) -> JobSpec:
+    """A job of any name and seed, from the JSON of its other keys."""
+    return JobSpec.model_validate({"name": "any", "seed": 0} | json.loads(rest))
 
 
 def _flags(
