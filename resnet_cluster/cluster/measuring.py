@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from resnet_cluster.cluster.capacity import Cluster, cpus_per_worker, own_machine
 from resnet_cluster.cluster.connection import chosen_address, connected
@@ -19,9 +19,13 @@ from resnet_cluster.cluster.signals import StopRequest, signals_to
 from resnet_cluster.errors import RunFailedError
 from resnet_cluster.spec import JobSpec
 
+if TYPE_CHECKING:
+    from resnet_cluster.cluster.progress import ProgressBoard
+
 POLL_S = 0.2
 START_DEADLINE_S = 300.0
 """From the start to the first view: processes, imports, the data."""
+LAST_WORD_DEADLINE_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +104,11 @@ def _measured(
         board=board,
     )
     failures: list[BaseException] = []
-    not_kept, deadline = "", time.monotonic() + START_DEADLINE_S
+    deadline = time.monotonic() + START_DEADLINE_S
     for _ in _while_fitting(build_measurer(asked.job, task, cluster).fit, failures):
         stop.heed()
         if values := board.poll_values():
             deadline = float("inf")
-            not_kept = values.get("not_kept", not_kept)
             if "done" in values:
                 on_progress(values["done"], values["total"])
         if time.monotonic() > deadline:
@@ -116,7 +119,18 @@ def _measured(
             f"measuring {asked.run_dir.name}: {cause(failures[0], RunFolder(asked.run_dir))}",
             mend=f"see {RunFolder(asked.run_dir).logs}; the run is as it was",
         )
-    return not_kept
+    return _last_word(board)
+
+
+def _last_word(board: ProgressBoard) -> str:
+    """Why the predictions were not kept, which the first worker has posted last."""
+    deadline = time.monotonic() + LAST_WORD_DEADLINE_S
+    while time.monotonic() < deadline:
+        values = board.poll_values() or {}
+        if "not_kept" in values:
+            return str(values["not_kept"])
+        time.sleep(POLL_S)
+    return "the workers ended without saying whether they are"
 
 
 def _while_fitting(fit: Callable[[], object], failures: list[BaseException]) -> Iterator[None]:

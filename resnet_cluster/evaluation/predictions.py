@@ -11,6 +11,7 @@ it may be removed, and measuring again makes it anew.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,9 @@ class PredictionsWriter:
         num_classes: int,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._path, self._part = folder / name, folder / f".{name}.part"
+        self._path = folder / name
+        # Another process may be measuring the same run: the last to finish leaves its files.
+        self._part = folder / f".{name}.{secrets.token_hex(4)}.part"
         self._ids = np.sort(sample_ids)
         kind = record_type(num_views, num_classes)
         try:

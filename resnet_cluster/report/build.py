@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from resnet_cluster.report.experiments import IMAGENET
 from resnet_cluster.report.measured import Cell, Identity, Measured, cells, measured
-from resnet_cluster.report.tables import TITLES, Sources, Table, build_table
+from resnet_cluster.report.rows import Sources, Table
+from resnet_cluster.report.tables import TITLES, build_table
 from resnet_cluster.results import DatasetFacts, EnsembleRecord, RunSummary, UsesOfTestSet
 
 

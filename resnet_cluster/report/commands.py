@@ -13,7 +13,6 @@ from resnet_cluster.report.experiments import CIFAR10, Experiment
 from resnet_cluster.report.published import Published
 from resnet_cluster.results import DatasetFacts, RunState, RunSummary
 
-_FEWEST_WARMED_LAYERS = 110
 _PREPARATIONS = {"CIFAR-10": "cifar10", "ImageNet": "/data/imagenet"}
 _USUAL_NAMES = {"CIFAR-10": "cifar10", "ImageNet": "imagenet"}
 """Of the data set, as the shipped jobs call it."""
@@ -119,7 +118,7 @@ def _shipped(published: Published, experiment: Experiment) -> tuple[_ShippedJob,
     depth, shortcut = published.depth, published.shortcut
     assert depth is not None
     if experiment is CIFAR10:
-        shipped = 110 if depth >= _FEWEST_WARMED_LAYERS else 20
+        shipped = 110 if depth >= CIFAR10.fewest_warmed_layers else 20
         return _ShippedJob(f"cifar10_r{shipped}", shipped, "A"), f"cifar10_r{depth}"
     net = f"plain{depth}" if shortcut == "none" else f"r{depth}"
     option = (shortcut or "").lower() if shortcut != "none" and depth < 50 else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from resnet_cluster.report.build import Report
 from resnet_cluster.report.measured import Measured
 from resnet_cluster.report.naming import model_name
-from resnet_cluster.report.tables import Row, Table
+from resnet_cluster.report.rows import Row, Table
 from resnet_cluster.report.wording import (
     difference_text,
     differs_text,
@@ -114,7 +114,7 @@ def _table_line(row: Row, table: Table) -> Line:
         cells=(
             row.model,
             *(size if table.has_parameters else ()),
-            published_text(row.published, top5=table.has_top5),
+            published_text(row, top5=table.has_top5),
             ours_text(row, top5=table.has_top5),
             difference_text(row.cell.difference) if row.cell else "",
             str(row.cell.spread.n) if row.cell else "",

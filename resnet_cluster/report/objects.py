@@ -7,7 +7,7 @@ from typing import Any
 from resnet_cluster.report.build import Report
 from resnet_cluster.report.measured import Measured
 from resnet_cluster.report.naming import model_name
-from resnet_cluster.report.tables import Row
+from resnet_cluster.report.rows import Row
 
 SCHEMA_VERSION = 1
 """Within a version keys are only added."""
@@ -54,6 +54,7 @@ def _of_run(figure: Measured) -> dict[str, Any]:
         "depth": run.job.model.depth,
         "shortcut": run.job.model.shortcut,
         "num_parameters": run.record.num_parameters,
+        "flops": run.record.flops,
         "dataset": run.dataset.name,
         "dataset_sha256": run.dataset.sha256,
         "encoding": run.dataset.encoding,

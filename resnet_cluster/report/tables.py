@@ -1,98 +1,30 @@
-"""The paper's tables of errors with our figures in their cells."""
+"""The paper's tables with our figures in their cells; here those of single networks' errors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from resnet_cluster.errors import UsageError
+from resnet_cluster.report import costs, ensembles
 from resnet_cluster.report.commands import Filling
 from resnet_cluster.report.experiments import CIFAR10, Experiment, experiment_on
 from resnet_cluster.report.measured import Cell, Identity, Measured, cells
 from resnet_cluster.report.naming import model_name, parameters_text
 from resnet_cluster.report.published import PUBLISHED, Published
-from resnet_cluster.results import DatasetFacts, EnsembleRecord, RunSummary
+from resnet_cluster.report.rows import Row, Sources, Table
 from resnet_cluster.spec import ModelSpec
 
 TITLES = {
+    1: costs.TITLE,
     2: "Table 2: top-1 error on ImageNet's validation images, 10-crop, in %",
     3: "Table 3: top-1 / top-5 error on ImageNet's validation images, 10-crop, in %",
     4: "Table 4: top-1 / top-5 error of single models on ImageNet's validation images, in %",
-    5: "Table 5: top-1 / top-5 error of ensembles on ImageNet, in %",
+    5: ensembles.TITLE,
     6: "Table 6: test error on CIFAR-10, in %",
 }
-ENSEMBLES = 5
 _WITH_OTHERS = (3, 6)
 """Tables that also show our networks that the paper has not."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A line of a table: the paper's, with our figure where there is a comparable one, or ours."""
-
-    model: str
-    layers: int | None
-    num_parameters: str
-    published: Published | None
-    """The paper's figure; None in a row of our own."""
-    cell: Cell | None
-    ensemble: EnsembleRecord | None = None
-    """Our figure in the table of ensembles."""
-    apart: tuple[str, ...] = ()
-    """What keeps a comparable figure of ours from the one that fills the paper's row."""
-    is_beneath: bool = False
-    """Whether it belongs to the paper's row above."""
-    command: str = ""
-    """What fills the empty cell; empty where we have no such network, or the cell is filled."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """A table of the paper."""
-
-    number: int
-    title: str
-    rows: tuple[Row, ...]
-    preparation: str
-    """Command that prepares the data set of its cells; empty where that has been done."""
-    notes: tuple[str, ...]
-
-    @property
-    def figures(self) -> tuple[Measured, ...]:
-        """Our figures in it."""
-        return tuple(figure for row in self.rows if row.cell for figure in row.cell.figures)
-
-    @property
-    def has_parameters(self) -> bool:
-        """Whether the paper's has layers and parameters."""
-        return any(row.published and row.published.num_parameters for row in self.rows)
-
-    @property
-    def has_top5(self) -> bool:
-        """Whether the paper's has top-5 errors."""
-        return any(row.published and row.published.top5_err is not None for row in self.rows)
-
-    @property
-    def commands(self) -> tuple[tuple[str, str], ...]:
-        """Model and command of each empty cell."""
-        return tuple((row.model, row.command) for row in self.rows if row.command)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sources:
-    """What tables are built from.
-
-    Attributes:
-        figures: of any runs.
-        runs: all runs: the commands that fill cells avoid their names.
-        prepared: the data sets that are there.
-        ensembles: figures of several runs together.
-    """
-
-    figures: Sequence[Measured]
-    runs: Sequence[RunSummary]
-    prepared: Sequence[DatasetFacts]
-    ensembles: Sequence[EnsembleRecord] = ()
 
 
 def build_table(number: int, sources: Sources) -> Table:
@@ -104,9 +36,11 @@ def build_table(number: int, sources: Sources) -> Table:
     if number not in TITLES:
         known = ", ".join(map(str, TITLES))
         raise UsageError(f"there is no Table {number} to fill", mend=f"tables so far: {known}")
+    if number == 1:
+        return costs.costs_table(sources)
     experiment = experiment_on(PUBLISHED[number][0].dataset)
-    if number == ENSEMBLES:
-        return _ensembles(sources, experiment)
+    if number == 5:
+        return ensembles.ensembles_table(sources)
     own = [figure for figure in sources.figures if figure.experiment is experiment]
     found = [cell for cell in cells(own).values() if _belongs(cell, number, own)]
     filling = Filling(experiment=experiment, runs=sources.runs, prepared=sources.prepared)
@@ -227,41 +161,3 @@ def _notes(found: Sequence[Cell], experiment: Experiment) -> Iterator[str]:
     images = {cell.figures[0].run.dataset.num_train_images for cell in found}
     if experiment is CIFAR10 and images - {experiment.num_train_images}:
         yield "Section 4.2 can also be read as 45,000 training images; the rows say 50,000."
-
-
-def _ensembles(sources: Sources, experiment: Experiment) -> Table:
-    """The paper's are of the test server; ours, of validation images, are never taken from them."""
-    runs = {run.run_id: run for run in sources.runs}
-    rows = [_published_row(published) for published in PUBLISHED[ENSEMBLES]]
-    for record in sources.ensembles:
-        members = [runs[run_id] for run_id in record.members if run_id in runs]
-        if members and all(experiment.holds(run.dataset) for run in members):
-            rows.append(ensemble_row(record, members))
-    note = (
-        "The published errors are the test server's. Ours are of the validation images, and are "
-        "not compared with them."
-    )
-    return Table(
-        number=ENSEMBLES, title=TITLES[ENSEMBLES], rows=tuple(rows), preparation="", notes=(note,)
-    )
-
-
-def _published_row(published: Published) -> Row:
-    return Row(
-        model=published.model, layers=None, num_parameters="", published=published, cell=None
-    )
-
-
-def ensemble_row(record: EnsembleRecord, members: Sequence[RunSummary]) -> Row:
-    """Ours: named by the networks in it."""
-    names = [model_name(run.job.model) for run in members]
-    counts = {name: names.count(name) for name in names}
-    parts = [f"{number} x {name}" if number > 1 else name for name, number in counts.items()]
-    return Row(
-        model=" + ".join(parts),
-        layers=None,
-        num_parameters="",
-        published=None,
-        cell=None,
-        ensemble=record,
-    )

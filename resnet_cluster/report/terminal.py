@@ -13,7 +13,7 @@ from resnet_cluster.report.build import Report
 from resnet_cluster.report.escaping import plain
 from resnet_cluster.report.measured import Measured
 from resnet_cluster.report.naming import model_name
-from resnet_cluster.report.tables import Row, Table
+from resnet_cluster.report.rows import Row, Table
 from resnet_cluster.report.wording import (
     difference_text,
     epochs_text,
@@ -104,7 +104,7 @@ def _grid_of_table(table: Table, notes: _Notes) -> Grid:
         grid.add_column(heading, justify="right", no_wrap=True)
     is_paper = True
     for row in table.rows:
-        if is_paper and row.published is None and not row.is_beneath:
+        if is_paper and not row.is_papers and not row.is_beneath:
             grid.add_section()
             is_paper = False
         grid.add_row(*_table_cells(row, table, notes))
@@ -112,12 +112,12 @@ def _grid_of_table(table: Table, notes: _Notes) -> Grid:
 
 
 def _table_cells(row: Row, table: Table, notes: _Notes) -> Iterator[Text]:
-    quiet = "" if row.published else "dim"
+    quiet = "" if row.is_papers else "dim"
     yield Text(f"  {row.model}" if row.is_beneath else row.model, style=quiet)
     if table.has_parameters:
         yield Text("" if row.layers is None else str(row.layers), style=quiet)
         yield Text(row.num_parameters, style=quiet)
-    yield Text(published_text(row.published, top5=table.has_top5))
+    yield Text(published_text(row, top5=table.has_top5))
     yield Text(ours_text(row, top5=table.has_top5).rjust(5), style=quiet or "bold")
     difference = row.cell.difference if row.cell else None
     words = [difference_text(difference)] if difference is not None else []

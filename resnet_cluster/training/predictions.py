@@ -108,7 +108,8 @@ def measure_and_keep(
     not_kept = _from_first(not_kept)
     if not_kept:
         logging.warning("predictions under %s are not kept: %s", contents.protocol, not_kept)
-        _leave_nothing(file, contents, shelf)
+        if file:
+            (shelf.folder(contents) / file.name).unlink(missing_ok=True)
     return Measured(score=score, not_kept=not_kept)
 
 
@@ -149,11 +150,6 @@ def _sealed(contents: Contents, shelf: Shelf) -> str:
     except OSError as error:
         return _words(error)
     return ""
-
-
-def _leave_nothing(file: PredictionsFile | None, contents: Contents, shelf: Shelf) -> None:
-    if file:
-        (shelf.folder(contents) / file.name).unlink(missing_ok=True)
 
 
 def _words(error: OSError) -> str:

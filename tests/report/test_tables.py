@@ -14,7 +14,7 @@ from fixture_types import MakeRun
 from resnet_cluster.errors import UsageError
 from resnet_cluster.report import Report, build_report, differences
 from resnet_cluster.report.published import TABLE_6
-from resnet_cluster.report.tables import Row
+from resnet_cluster.report.rows import Row
 from resnet_cluster.results import DatasetFacts, RunState, RunSummary
 from resnet_cluster.spec import load_job, shipped_jobs
 
@@ -249,7 +249,7 @@ def test_the_reading_of_the_paper_is_said_where_it_matters(make_run: MakeRun) ->
     assert "sample" in notes(make_run(None, 8.7), make_run({"seed": 1}, 8.7))
 
 
-@pytest.mark.parametrize("number", [0, 1, 7, -6])
+@pytest.mark.parametrize("number", [0, 7, -6])
 def test_a_table_that_cannot_be_filled_is_refused(number: int) -> None:
     with pytest.raises(UsageError, match=f"no Table {number} ") as refused:
         build_report([], table=number)
