@@ -13,7 +13,13 @@ from resnet_cluster.cli.stores import looked_up, opened_store
 from resnet_cluster.cli.weights import counting, own_context, read_weights, weights_file
 
 if TYPE_CHECKING:
-    from resnet_cluster.results import ResponsesRecord, RunSummary
+    from resnet_cluster.results import (
+        AnyRecord,
+        EventLog,
+        NormsRecord,
+        ResponsesRecord,
+        RunSummary,
+    )
 
 BAR_WIDTH = 30
 
@@ -26,7 +32,7 @@ def analyze(
     output: OutputOption = Output.table,
 ) -> None:
     """Measure the deviation of each 3x3 layer's responses (Figure 7), and store it."""
-    from resnet_cluster.results import EventLog, ResponsesRecord
+    from resnet_cluster.results import EventLog, NormsRecord, ResponsesRecord
 
     with opened_store() as store:
         found = looked_up(store, run)
@@ -40,10 +46,13 @@ def analyze(
         log.record(_measured(found, num_images))
     record = log.load(name)
     assert isinstance(record, ResponsesRecord)
+    norms = [each for event in log.names() if isinstance(each := _norms(log, event), NormsRecord)]
     if output is Output.json:
-        print_json({"run_id": found.run_id, "name": found.name} | as_json(record))
+        about = {"run_id": found.run_id, "name": found.name}
+        print_json(about | as_json(record) | {"norms": [as_json(each) for each in norms]})
     else:
         _print(record)
+        _print_norms(norms)
 
 
 def _measured(run: RunSummary, num_images: int) -> ResponsesRecord:
@@ -63,6 +72,35 @@ def _measured(run: RunSummary, num_images: int) -> ResponsesRecord:
         split="test",
         num_images=num_images,
         layers=tuple(LayerStd(**asdict(layer)) for layer in layers),
+    )
+
+
+def _norms(log: EventLog, event: str) -> AnyRecord | None:
+    return log.load(event) if event.startswith("norms-") else None
+
+
+def _print_norms(norms: list[NormsRecord]) -> None:
+    """Of the first and the last epoch that were recorded: of those between, JSON tells."""
+    if not norms:
+        return
+    first, last = norms[0], norms[-1]
+    heads = [f"epoch {record.epoch}" for record in (first, last)]
+    typer.echo("\nRoot mean squares of the layers' signals, and of the loss's gradients in them")
+    print_table(
+        (
+            "layer",
+            "convolution",
+            *(f"{what}, {h}" for what in ("signal", "gradient") for h in heads),
+        ),
+        [
+            (
+                str(place),
+                one.name,
+                *(f"{value:.4g}" for value in (one.forward, two.forward)),
+                *(f"{value:.3e}" for value in (one.gradient, two.gradient)),
+            )
+            for place, (one, two) in enumerate(zip(first.layers, last.layers, strict=True), start=1)
+        ],
     )
 
 

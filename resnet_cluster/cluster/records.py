@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from resnet_cluster import training
 from resnet_cluster.evaluation import Score
-from resnet_cluster.results import EpochRecord, Errors, EvaluationRecord
+from resnet_cluster.results import EpochRecord, Errors, EvaluationRecord, LayerNorms, NormsRecord
 
 
 def epoch_record(result: training.EpochResult, attempt: int) -> EpochRecord:
@@ -34,6 +34,12 @@ def evaluation_record(result: training.FinalResult) -> EvaluationRecord:
         step=result.step,
         errors=_errors(result.score),
     )
+
+
+def norms_record(result: training.NormsResult) -> NormsRecord:
+    """What the layers of a network were like."""
+    layers = tuple(LayerNorms(**asdict(layer)) for layer in result.layers)
+    return NormsRecord(epoch=result.epoch, step=result.step, layers=layers)
 
 
 def _errors(score: Score) -> Errors:

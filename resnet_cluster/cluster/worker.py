@@ -13,7 +13,7 @@ import ray.train.torch
 import torch
 
 from resnet_cluster import training
-from resnet_cluster.cluster.records import epoch_record, evaluation_record
+from resnet_cluster.cluster.records import epoch_record, evaluation_record, norms_record
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.task import WorkerTask
 from resnet_cluster.cluster.worker_output import output_in
@@ -111,6 +111,8 @@ class RayContext:
                 self._board.post(report)
             case training.EpochResult():
                 self._events.record(epoch_record(report, self._attempt))
+            case training.NormsResult():
+                self._events.record(norms_record(report))
             case training.FinalResult():
                 self._events.record(evaluation_record(report))
             case training.WeightsFile(path=path, sha256=sha256):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from resnet_cluster.evaluation.ensemble import EnsembleScore, evaluate_ensemble
+from resnet_cluster.evaluation.layers import watched
 from resnet_cluster.evaluation.parity import Pair, Parity, compare_paths
 from resnet_cluster.evaluation.predictions import (
     Contents,
@@ -45,4 +46,5 @@ __all__ = [
     "seal_predictions",
     "total_bytes",
     "totals_of",
+    "watched",
 ]

@@ -5,12 +5,13 @@ The response of a layer is its output after batch normalisation, before the ReLU
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+from resnet_cluster.evaluation.layers import watched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,43 +35,17 @@ def measure_responses(net: nn.Module, batches: Iterable[Tensor]) -> tuple[LayerR
     """
     net.eval()
     sums: dict[str, Tensor] = {}
-    with _responses(net, sums):
+
+    def add(name: str, output: Tensor) -> None:
+        values = output.double()
+        number = torch.tensor(float(values.numel()), dtype=torch.float64, device=values.device)
+        total = torch.stack((number, values.sum(), values.square().sum()))
+        sums[name] = sums[name] + total if name in sums else total
+
+    with watched(net, add):
         for images in batches:
             net(images)
     return tuple(LayerResponse(name=name, std=_std(total)) for name, total in sums.items())
-
-
-@contextlib.contextmanager
-def _responses(net: nn.Module, sums: dict[str, Tensor]) -> Iterator[None]:
-    """Meanwhile each pass adds to the sums of each layer: number, sum, sum of squares."""
-    latest: dict[int, str] = {}
-
-    def after_conv(name: str, output: Tensor) -> None:
-        latest.clear()
-        latest[id(output)] = name
-
-    def after_norm(given: Tensor, output: Tensor) -> None:
-        if (name := latest.pop(id(given), None)) is not None:
-            values = output.double()
-            number = torch.tensor(float(values.numel()), dtype=torch.float64, device=values.device)
-            total = torch.stack((number, values.sum(), values.square().sum()))
-            sums[name] = sums[name] + total if name in sums else total
-
-    handles = []
-    for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
-            handles.append(
-                module.register_forward_hook(lambda _, __, out, name=name: after_conv(name, out))
-            )
-        elif isinstance(module, nn.BatchNorm2d):
-            handles.append(
-                module.register_forward_hook(lambda _, ins, out: after_norm(ins[0], out))
-            )
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _std(total: Tensor) -> float:

@@ -328,6 +328,34 @@ class ResponsesRecord(Record):
         return f"responses-{split}-{num_images}"
 
 
+class LayerNorms(BaseModel):
+    """Root mean squares of a 3x3 layer's signals after its normalisation, and of their gradients.
+
+    The gradients are those of the mean loss of the micro-batch.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
+
+    name: str
+    forward: float
+    gradient: float
+
+
+class NormsRecord(Record):
+    """What the layers of the run's network were like in the first micro-batch of an epoch."""
+
+    kind: Literal["norms"] = "norms"
+    epoch: Count
+    """The epoch, counted from 1."""
+    step: Count
+    """Optimiser steps done before."""
+    layers: tuple[LayerNorms, ...]
+
+    @property
+    def event_name(self) -> str:
+        return f"norms-{self.epoch:05d}"
+
+
 AnyRecord = Annotated[
     RunRecord
     | AttemptStarted
@@ -339,7 +367,8 @@ AnyRecord = Annotated[
     | ArtefactRecord
     | BadSampleRecord
     | ParityRecord
-    | ResponsesRecord,
+    | ResponsesRecord
+    | NormsRecord,
     Field(discriminator="kind"),
 ]
 

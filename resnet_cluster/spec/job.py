@@ -68,6 +68,9 @@ class EvaluateSpec(Spec):
     """Weights that the protocols measure: the last, or those with the lowest hold-out error."""
     observe_every: Annotated[int, Field(ge=0, le=10**9)] = 1
     """Epochs between looks at the test error while training; observed only, it steers nothing."""
+    norms_every: Annotated[int, Field(ge=0, le=10**9)] = 0
+    """Epochs between records of how large each 3x3 layer's signals are, forward and backward, in
+    the epoch's first micro-batch; 0 records none."""
 
     @model_validator(mode="after")
     def _measures_once(self) -> EvaluateSpec:
@@ -124,6 +127,14 @@ class JobSpec(Spec):
         if self.evaluate.select == "best_holdout":
             message = "evaluate.select needs the error of the hold-out, and data.holdout is 0"
             raise SpecError("evaluate.select", message, mend=f"{mend}; or select `final`")
+        return self
+
+    @model_validator(mode="after")
+    def _records_what_it_computes(self) -> JobSpec:
+        if self.evaluate.norms_every and self.train.compile:
+            message = "a compiled network's layers cannot be watched, and train.compile is on"
+            mend = "set evaluate.norms_every to 0, or train.compile to false"
+            raise SpecError("evaluate.norms_every", message, mend=mend)
         return self
 
     @model_validator(mode="after")

@@ -79,6 +79,30 @@ class BadSample:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerNorms:
+    """Root mean squares of a 3x3 layer's signals after its normalisation, and of their gradients.
+
+    The gradients are those of the mean loss of a micro-batch.
+    """
+
+    name: str
+    forward: float
+    gradient: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormsResult:
+    """What the layers of a network were like in one micro-batch."""
+
+    epoch: int
+    """The epoch, counted from 1."""
+    step: int
+    """Optimiser steps done before."""
+    layers: tuple[LayerNorms, ...]
+    """In the order in which an image passes them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How a training ended; a failure is an exception instead."""
 
@@ -87,7 +111,7 @@ class Outcome:
     message: str = ""
 
 
-Report = EpochResult | Progress | FinalResult | WeightsFile | BadSample
+Report = EpochResult | Progress | FinalResult | WeightsFile | BadSample | NormsResult
 
 
 class Context(Protocol):
@@ -131,8 +155,8 @@ class Context(Protocol):
     def report(self, report: Report) -> None:
         """Called with what happened.
 
-        On every rank; but with a `WeightsFile` on rank 0, which wrote it, and with a `BadSample` on
-        the rank that met it.
+        On every rank; but with a `WeightsFile` and a `NormsResult` on rank 0, whose they are, and
+        with a `BadSample` on the rank that met it.
         """
 
     def stop_requested(self) -> bool:

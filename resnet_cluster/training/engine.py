@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterable
 from typing import Any
@@ -20,6 +21,7 @@ from resnet_cluster.training.batchnorm import (
 )
 from resnet_cluster.training.ema import Ema
 from resnet_cluster.training.gradients import GradientSum
+from resnet_cluster.training.norms import NormsProbe
 from resnet_cluster.training.optimizer import build_optimizer
 from resnet_cluster.training.pixels import Pixels
 
@@ -69,18 +71,27 @@ class Engine:
         self._forward = torch.compile(net) if train.compile else net
         self._measured: nn.Module | None = None
 
-    def step(self, batches: Iterable[Batch], *, epoch: int, lr: float) -> None:
+    def step(
+        self,
+        batches: Iterable[Batch],
+        *,
+        epoch: int,
+        lr: float,
+        probe: NormsProbe | None = None,
+    ) -> None:
         """Take one optimiser step on this rank's micro-batches; waits for no device.
 
         Args:
             batches: exactly this rank's micro-batches of the step, in order.
             epoch: counted from 0; with the seed and an image's number it fixes its augmentation.
             lr: learning rate of the step.
+            probe: watches the first micro-batch.
         """
         self.optimizer.zero_grad()
         self.statistics.before_step()
         for place, batch in enumerate(batches, start=1):
-            loss = self._loss(batch, epoch)
+            with probe.watching(self.net) if probe and place == 1 else contextlib.nullcontext():
+                loss = self._loss(batch, epoch)
             if place == self.num_micro_batches:
                 self.gradients.before_last_backward()
             self.scaler.scale(loss / self.train.global_batch_size).backward()  # type: ignore[no-untyped-call]
@@ -90,6 +101,11 @@ class Engine:
         self.scaler.update()
         if self.ema:
             self.ema.update()
+
+    @property
+    def loss_scale(self) -> float:
+        """By what the mean loss of a micro-batch is multiplied before its backward pass."""
+        return self.scaler.get_scale() * self.train.bn_group / self.train.global_batch_size
 
     def _loss(self, batch: Batch, epoch: int) -> Tensor:
         """The loss summed over a micro-batch; its errors go into the tally."""

@@ -16,10 +16,18 @@ from resnet_cluster.errors import IntegrityError
 from resnet_cluster.evaluation import Score
 from resnet_cluster.spec import JobSpec
 from resnet_cluster.spec.lengths import StepLengths
-from resnet_cluster.training.context import BadSample, Context, EpochResult, Outcome, Progress
+from resnet_cluster.training.context import (
+    BadSample,
+    Context,
+    EpochResult,
+    NormsResult,
+    Outcome,
+    Progress,
+)
 from resnet_cluster.training.engine import Engine
 from resnet_cluster.training.images import Images
 from resnet_cluster.training.keeper import Keeper, TrainingState
+from resnet_cluster.training.norms import NormsProbe
 from resnet_cluster.training.pulse import Agreed, Pulse
 from resnet_cluster.training.rate import LearningRate
 from resnet_cluster.training.split import EvalSplit
@@ -163,9 +171,22 @@ class Loop:
     def _take_step(self, batches: Iterator[Batch], epoch: int) -> None:
         own = itertools.islice(batches, self.engine.num_micro_batches)
         self._lr = self.rate.at(self.step)
-        self.engine.step(own, epoch=epoch, lr=self._lr)
+        probe = self._probe(epoch)
+        scale = self.engine.loss_scale if probe else 1.0  # a step may change it
+        self.engine.step(own, epoch=epoch, lr=self._lr, probe=probe)
+        if probe:
+            layers = probe.layers(scale)
+            self.context.report(NormsResult(epoch=epoch + 1, step=self.step, layers=layers))
         self.step += 1
         self._watch.steps += 1
+
+    def _probe(self, epoch: int) -> NormsProbe | None:
+        """Watches the first micro-batch of an epoch, which is the first rank's."""
+        every = self.job.evaluate.norms_every
+        is_first = self.step == epoch * self.lengths.steps_per_epoch
+        if not (every and is_first and epoch % every == 0 and self.context.world_rank == 0):
+            return None
+        return NormsProbe()
 
     def _between_steps(self, epoch: int) -> None:
         window = self.rate.window

@@ -57,7 +57,11 @@ def test_a_run_goes_on_and_names_the_image_it_lost(images: Path) -> None:
                 "augment": {"pad": 0, "flip": True, "color": "pca"},
                 "normalize": "channel_mean_std",
             },
-            "evaluate": {"protocols": ["single", "ten-crop", "multi-scale"], "scales": [32, 40]},
+            "evaluate": {
+                "protocols": ["single", "ten-crop", "multi-scale"],
+                "scales": [32, 40],
+                "norms_every": 2,
+            },
             "train.global_batch_size": 16,
             "train.bn_group": 8,
         }
@@ -72,6 +76,13 @@ def test_a_run_goes_on_and_names_the_image_it_lost(images: Path) -> None:
         assert result.err.count(lost) == 1
         record = events(only_run(sandbox))[f"bad-train-{BAD_PLACE:09d}"]
         assert (record["kind"], record["place"]) == ("bad_sample", BAD_PLACE)
+        norms = [name for name in events(only_run(sandbox)) if name.startswith("norms-")]
+        assert norms == ["norms-00001", "norms-00003"]
+        analyzed = sandbox.run("analyze", "tiny", "-o", "json").json()
+        assert [each["epoch"] for each in analyzed["norms"]] == [1, 3]
+        shown = sandbox.run("analyze", "tiny").out
+        assert "signal, epoch 1" in shown
+        assert "gradient, epoch 3" in shown
         status = sandbox.run("status", "tiny", "-o", "json").json()
         assert (status["state"], status["num_bad_samples"]) == ("SUCCEEDED", 1)
         figures = {each["protocol"]: each["errors"]["num_images"] for each in status["evaluations"]}

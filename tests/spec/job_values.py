@@ -160,6 +160,7 @@ def job_values(draw: st.DrawFn) -> dict[str, Any]:
             "compile": st.booleans(),
         },
     )
+    more = draw(optional)
     crop, view = draw(_crops(length)), sorted([draw(SIDE), draw(SIDE)])
     return {
         "name": draw(NAME),
@@ -183,7 +184,7 @@ def job_values(draw: st.DrawFn) -> dict[str, Any]:
                 "color": draw(st.sampled_from(["none", "pca"])),
             },
         },
-        "train": train | draw(optional),
+        "train": train | more,
         "evaluate": {
             "protocols": draw(
                 st.lists(
@@ -195,6 +196,7 @@ def job_values(draw: st.DrawFn) -> dict[str, Any]:
             "scales": draw(st.lists(SIDE, min_size=1, max_size=8, unique=True).map(sorted)),
             "average": draw(st.sampled_from(["softmax", "logits"])),
             "select": draw(st.sampled_from(["final", "best_holdout"] if holdout else ["final"])),
+            "norms_every": 0 if more.get("compile") else draw(st.integers(0, 10**9)),
             "predictions_gb": draw(st.floats(0, 1e6)),
             "observe_every": draw(st.integers(0, 10**9)),
         },

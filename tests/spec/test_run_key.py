@@ -149,6 +149,7 @@ NEITHER: dict[str, tuple[list[str], list[str]]] = {
     "evaluate.scales": ([], ["evaluate.scales=[32, 48]"]),
     "evaluate.average": ([], ["evaluate.average=logits"]),
     "evaluate.predictions_gb": ([], ["evaluate.predictions_gb=0"]),
+    "evaluate.norms_every": ([], ["evaluate.norms_every=2"]),
     "evaluate.observe_every": ([], ["evaluate.observe_every=0"]),
     "resources.workers": ([], ["resources.workers=1"]),
     "resources.gpu": ([], ["resources.gpu=no"]),
