@@ -14,68 +14,11 @@ from typing import Protocol
 
 from resnet_cluster.errors import PreflightError, UsageError
 from resnet_cluster.report.comparability import differences
-from resnet_cluster.report.experiments import CIFAR10, IMAGENET, Experiment
+from resnet_cluster.report.experiments import CIFAR10
 from resnet_cluster.report.naming import model_name
-from resnet_cluster.results import EpochRecord, ResponsesRecord, RunSummary
+from resnet_cluster.report.paper_figures import BOTH, FIGURES, RESPONSES, Net, PaperFigure
+from resnet_cluster.results import EpochRecord, ResponsesRecord, RunState, RunSummary
 from resnet_cluster.spec import recipe_hash
-
-Net = tuple[int, str]
-"""Depth and shortcut; section 4.2 and Figure 4 have option A."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaperFigure:
-    """A figure of the paper: its panels, and the networks in each."""
-
-    number: int
-    title: str
-    experiment: Experiment
-    panels: tuple[tuple[Net, ...], ...]
-    splits: tuple[tuple[str, ...], ...]
-    """What each panel shows of its networks: `train`, `test`, or both."""
-
-
-def _plain(*depths: int) -> tuple[Net, ...]:
-    return tuple((depth, "none") for depth in depths)
-
-
-def _residual(*depths: int) -> tuple[Net, ...]:
-    return tuple((depth, "A") for depth in depths)
-
-
-_BOTH = ("train", "test")
-FIGURES = {
-    1: PaperFigure(
-        number=1,
-        title="Figure 1: plain nets on CIFAR-10",
-        experiment=CIFAR10,
-        panels=(_plain(20, 56), _plain(20, 56)),
-        splits=(("train",), ("test",)),
-    ),
-    4: PaperFigure(
-        number=4,
-        title="Figure 4: plain and residual nets on ImageNet",
-        experiment=IMAGENET,
-        panels=(_plain(18, 34), _residual(18, 34)),
-        splits=(_BOTH, _BOTH),
-    ),
-    6: PaperFigure(
-        number=6,
-        title="Figure 6: plain and residual nets on CIFAR-10",
-        experiment=CIFAR10,
-        panels=(_plain(20, 32, 44, 56), _residual(20, 32, 44, 56, 110), _residual(110, 1202)),
-        splits=(_BOTH, _BOTH, _BOTH),
-    ),
-}
-
-
-RESPONSES = PaperFigure(
-    number=7,
-    title="Figure 7: deviation of the layers' responses, on CIFAR-10",
-    experiment=CIFAR10,
-    panels=(_plain(20, 56) + _residual(20, 56, 110),) * 2,
-    splits=(("test",), ("test",)),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +103,7 @@ def build_figure(number: int, runs: Sequence[RunSummary], details: Details) -> F
 _Y_LABELS = {
     ("train",): "training error, %",
     ("test",): "test error, %",
-    _BOTH: "error (dashed: training; bold: test), %",
+    BOTH: "error (dashed: training; bold: test), %",
 }
 
 
@@ -212,10 +155,10 @@ def _analyzed(runs: Sequence[RunSummary], details: Details) -> dict[Net, RunSumm
 
 
 def _chosen(paper: PaperFigure, runs: Sequence[RunSummary]) -> dict[Net, RunSummary]:
-    """The run of each network, all of one course; the newest of several."""
+    """The run of each network, all of one course; of several the newest that has succeeded."""
     nets = dict.fromkeys(net for panel in paper.panels for net in panel)
     courses: dict[tuple[object, ...], dict[Net, RunSummary]] = defaultdict(dict)
-    for run in runs:
+    for run in sorted(runs, key=lambda run: run.state is RunState.SUCCEEDED):
         net = next((net for net in nets if _is(run, net, paper)), None)
         if net is not None and run.epochs_done and paper.experiment.holds(run.dataset):
             courses[_course(run)][net] = run

@@ -15,7 +15,13 @@ from fixture_types import MakeRun
 from resnet_cluster.errors import PreflightError, UsageError
 from resnet_cluster.report.drawing import draw, svg_element
 from resnet_cluster.report.figures import Figure, build_figure, drawable
-from resnet_cluster.results import DatasetFacts, EpochRecord, LayerStd, ResponsesRecord
+from resnet_cluster.results import (
+    DatasetFacts,
+    EpochRecord,
+    LayerStd,
+    ResponsesRecord,
+    RunState,
+)
 
 SHORT = {"train.iterations": 1170, "train.schedule.milestones": [585, 877.5]}
 DEEP = {"train.warmup": PAPER_WARMUP}
@@ -140,6 +146,13 @@ def test_the_newest_of_several_runs_is_drawn_and_the_note_says_what_differs(
     assert figure.note == (
         "cifar10, our runs; 3 of 164 epochs; JPEG copy; 9 of 10 networks not trained so"
     )
+
+
+def test_a_run_that_failed_is_drawn_where_there_is_no_other(make_run: MakeRun) -> None:
+    done = make_run(net(20), 9.0)
+    failed = [make_run(net(depth), state=RunState.FAILED) for depth in (20, 32)]
+    figure = build_figure(6, [done, *failed], TOLD)
+    assert [curve.y[0] for curve in figure.panels[1][::2]] == pytest.approx([50.0, 49.98])
 
 
 def test_what_cannot_be_drawn_is_refused(make_run: MakeRun) -> None:
