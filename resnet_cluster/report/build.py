@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from resnet_cluster.report.ensembles import other_ensembles
 from resnet_cluster.report.experiments import IMAGENET
 from resnet_cluster.report.measured import Cell, Identity, Measured, cells, measured
 from resnet_cluster.report.rows import Sources, Table
@@ -59,6 +60,8 @@ def build_report(
     sources = Sources(figures=figures, runs=runs, prepared=known, ensembles=ensembles)
     numbers = _wanted(figures) if table is None else (table,)
     tables = tuple(build_table(number, sources) for number in numbers)
+    if table is None and (others := other_ensembles(sources)):
+        tables = (others, *tables)
     if table is not None:
         shown = set(map(id, tables[0].figures))  # of thousands, each a large value to compare
         figures = tuple(figure for figure in figures if id(figure) in shown)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from resnet_cluster.report.experiments import IMAGENET
 from resnet_cluster.report.naming import model_name
@@ -15,17 +15,40 @@ TITLE = "Table 5: top-1 / top-5 error of ensembles on ImageNet, in %"
 
 def ensembles_table(sources: Sources) -> Table:
     """The paper's are of the test server; ours, of validation images, are never taken from them."""
-    runs = {run.run_id: run for run in sources.runs}
-    rows = [_published_row(published) for published in TABLE_5]
-    for record in sources.ensembles:
-        members = [runs[run_id] for run_id in record.members if run_id in runs]
-        if members and all(IMAGENET.holds(run.dataset) for run in members):
-            rows.append(_ensemble_row(record, members))
+    ours = [
+        _row(record, members, "")
+        for record, members in _with_members(sources)
+        if IMAGENET.holds(members[0].dataset)
+    ]
     note = (
         "The published errors are the test server's. Ours are of the validation images, and are "
         "not compared with them."
     )
-    return Table(number=5, title=TITLE, rows=tuple(rows), preparation="", notes=(note,))
+    rows = (*map(_published_row, TABLE_5), *ours)
+    return Table(number=5, title=TITLE, rows=rows, preparation="", notes=(note,))
+
+
+def other_ensembles(sources: Sources) -> Table | None:
+    """Those on data sets of which the paper has no ensembles; None where there are none."""
+    ours = [
+        _row(record, members, f" on {members[0].dataset.name}")
+        for record, members in _with_members(sources)
+        if not IMAGENET.holds(members[0].dataset)
+    ]
+    if not ours:
+        return None
+    title = "Ensembles: top-1 / top-5 error, in %"
+    return (
+        Table(number=0, title=title, rows=tuple(ours), preparation="", notes=()) if ours else None
+    )
+
+
+def _with_members(sources: Sources) -> Iterator[tuple[EnsembleRecord, list[RunSummary]]]:
+    """Each ensemble whose runs are there; they are on one data set."""
+    runs = {run.run_id: run for run in sources.runs}
+    for record in sources.ensembles:
+        if all(run_id in runs for run_id in record.members):
+            yield record, [runs[run_id] for run_id in record.members]
 
 
 def _published_row(published: Published) -> Row:
@@ -34,13 +57,13 @@ def _published_row(published: Published) -> Row:
     )
 
 
-def _ensemble_row(record: EnsembleRecord, members: Sequence[RunSummary]) -> Row:
+def _row(record: EnsembleRecord, members: Sequence[RunSummary], where: str) -> Row:
     """Ours: named by the networks in it."""
     names = [model_name(run.job.model) for run in members]
     counts = {name: names.count(name) for name in names}
     parts = [f"{number} x {name}" if number > 1 else name for name, number in counts.items()]
     return Row(
-        model=" + ".join(parts),
+        model=" + ".join(parts) + where,
         layers=None,
         num_parameters="",
         published=None,

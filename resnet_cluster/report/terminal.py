@@ -113,7 +113,8 @@ def _grid_of_table(table: Table, notes: _Notes) -> Grid:
 
 def _table_cells(row: Row, table: Table, notes: _Notes) -> Iterator[Text]:
     quiet = "" if row.is_papers else "dim"
-    yield Text(f"  {row.model}" if row.is_beneath else row.model, style=quiet)
+    model = plain(row.model)
+    yield Text(f"  {model}" if row.is_beneath else model, style=quiet)
     if table.has_parameters:
         yield Text("" if row.layers is None else str(row.layers), style=quiet)
         yield Text(row.num_parameters, style=quiet)

@@ -200,28 +200,37 @@ def test_a_network_that_the_paper_has_not_comes_last() -> None:
     assert [row for row in table_of(2, [run]).rows if row.published is None] == []
 
 
+def make_ensemble(runs: Sequence[RunSummary]) -> EnsembleRecord:
+    return EnsembleRecord(
+        members=tuple(run.run_id for run in runs),
+        protocol=MANY,
+        average="softmax",
+        split="test",
+        select="final",
+        num_moved=0,
+        errors=make_errors(18.5).model_copy(update={"top5_err": 4.1}),
+    )
+
+
 def test_ensembles_are_never_compared_with_the_test_server() -> None:
     jobs = [shipped("imagenet_r50_paper", f"model.depth={d}", run_name=f"n{d}") for d in (50, 101)]
     runs = [make_imagenet_run(job, {MANY: 20.0}) for job in [*jobs, jobs[0]]]
-    records = [
-        EnsembleRecord(
-            members=tuple(run.run_id for run in members),
-            protocol=MANY,
-            average="softmax",
-            split="test",
-            select="final",
-            num_moved=0,
-            errors=make_errors(18.5).model_copy(update={"top5_err": 4.1}),
-        )
-        for members in (runs, [make_imagenet_run(jobs[0], {}, dataset=CIFAR10)])
-    ]
-    table = table_of(5, runs, ensembles=records)
+    gone = make_imagenet_run(jobs[0], {})
+    cifar = make_imagenet_run(jobs[0], {}, dataset=CIFAR10)
+    records = [make_ensemble(members) for members in (runs, [cifar, cifar], [runs[0], gone])]
+    table = table_of(5, [*runs, cifar], ensembles=records)
     assert [row.published for row in table.rows[:-1]] == list(PUBLISHED[5])
     assert [row.command for row in table.rows] == [""] * 7
     ours = table.rows[-1]
     assert (ours.model, ours.ensemble) == ("2 x ResNet-50 + ResNet-101", records[0])
     assert all(row.cell is None for row in table.rows)
     assert "not compared" in table.notes[0]
+    # Those on other data are in a table of their own, beside the runs.
+    others, *papers = build_report([*runs, cifar], ensembles=records).tables
+    assert [row.model for row in others.rows] == ["2 x ResNet-50 on cifar10"]
+    assert [row.ensemble for row in others.rows] == [records[1]]
+    assert ours_text(others.rows[0]) == "18.50 / 4.10"
+    assert [each.number for each in papers] == [1, 2, 3, 4, 5, 6]
 
 
 def test_all_tables_are_shown_once_there_is_a_run_on_imagenet() -> None:
