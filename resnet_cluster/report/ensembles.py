@@ -38,9 +38,7 @@ def other_ensembles(sources: Sources) -> Table | None:
     if not ours:
         return None
     title = "Ensembles: top-1 / top-5 error, in %"
-    return (
-        Table(number=0, title=title, rows=tuple(ours), preparation="", notes=()) if ours else None
-    )
+    return Table(number=0, title=title, rows=tuple(ours), preparation="", notes=())
 
 
 def _with_members(sources: Sources) -> Iterator[tuple[EnsembleRecord, list[RunSummary]]]:
