@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import typer
 
 from resnet_cluster.cli.output import Output, OutputOption, as_json, note, print_json
 from resnet_cluster.cli.protocols import (
+    AverageName,
     AverageOption,
     ProtocolName,
     ProtocolOption,
@@ -49,7 +51,8 @@ def ensemble(
     if name in log.names():
         note("this ensemble has been measured before")
     else:
-        score = _measured([_predictions(run, identity, protocol) for run in found], averaged)
+        options = _options(protocol, scales, average)
+        score = _measured([_predictions(run, identity, options) for run in found], averaged)
         log.record(_record(found, identity, averaged, score))
     record = log.load(name)
     assert isinstance(record, EnsembleRecord)
@@ -116,8 +119,21 @@ def _built(run: RunSummary, evaluate: EvaluateSpec) -> Protocol:
     return protocol
 
 
-def _predictions(run: RunSummary, identity: str, kind: ProtocolName) -> Predictions:
+def _options(protocol: ProtocolName, scales: str | None, average: AverageName | None) -> str:
+    """The same of `evaluate`."""
+    words = ["--protocol", protocol]
+    words += ["--scales", scales] if scales else []
+    words += ["--average", average] if average else []
+    return shlex.join(words)
+
+
+def _predictions(run: RunSummary, identity: str, options: str) -> Predictions:
     """What was kept of a run.
+
+    Args:
+        run: the run.
+        identity: of the protocol.
+        options: of the command that makes them.
 
     Raises:
         PreflightError: nothing was.
@@ -132,8 +148,8 @@ def _predictions(run: RunSummary, identity: str, kind: ProtocolName) -> Predicti
     if contents is None:
         raise PreflightError(
             f"{run.name} ({run.run_id}) has no predictions under {identity}",
-            mend=f"make them with `resnet-cluster evaluate {run.run_id} --protocol {kind}`; where "
-            "they find no room, with a larger --predictions-gb",
+            mend=f"make them with `resnet-cluster evaluate {run.run_id} {options}`; where they "
+            "find no room, with a larger --predictions-gb",
         )
     if contents.dataset_sha256 != run.dataset.sha256:
         raise IntegrityError(f"{folder}: of another data set", mend="remove the folder")

@@ -48,7 +48,7 @@ def draw(figure: Figure, suffix: str) -> bytes:
             _draw_panel(axes[place], curves, colors)
             axes[place].set_xlabel(figure.x_labels[place])
             axes[place].set_ylabel(figure.y_labels[place])
-        axes[0].set_ylim(0, _top([curve for panel in figure.panels for curve in panel]))
+        axes[0].set_ylim(0, _top(figure))
         canvas.suptitle(figure.title, fontsize=11)
         note = textwrap.fill(plain(figure.note), width=70 * len(figure.panels))
         canvas.supxlabel(note, fontsize=8, color="#555555", parse_math=False)
@@ -81,9 +81,11 @@ def _draw_panel(panel: Axes, curves: tuple[Curve, ...], colors: dict[str, str]) 
         )
     panel.grid(color="#dddddd", linewidth=0.6)
     panel.spines[["top", "right"]].set_visible(False)
+    panel.set_xlim(left=0)
     if curves:
         panel.legend(frameon=False)
     else:
+        panel.set_xticks([])
         panel.text(0.5, 0.5, "no runs yet", ha="center", transform=panel.transAxes, color="#555555")
 
 
@@ -93,11 +95,13 @@ def _style(curve: Curve, *, has_both: bool) -> str:
     return "--" if is_dashed else "-"
 
 
-def _top(curves: list[Curve]) -> float:
-    """Of the axis: where the curves end is shown at large, as in the paper."""
-    ends = [curve.y[-1] for curve in curves if curve.y]
-    most = max((max(curve.y) for curve in curves if curve.y), default=100.0)
-    return min(max(20.0, 2.5 * max(ends, default=0.0)), 1.05 * most)
+def _top(figure: Figure) -> float:
+    """Of the axis: where curves that may be cut end is shown at large."""
+    drawn = [curve.y for panel in figure.panels for curve in panel if curve.y]
+    most = 1.05 * max((max(values) for values in drawn), default=100.0)
+    if not figure.is_cut:
+        return most
+    return min(max(20.0, 2.5 * max((values[-1] for values in drawn), default=0.0)), most)
 
 
 def svg_element(image: bytes) -> str:

@@ -41,6 +41,8 @@ class Figure:
     x_labels: tuple[str, ...]
     """Of each panel."""
     y_labels: tuple[str, ...]
+    is_cut: bool
+    """Whether the beginning of the curves may lie above the axis, as in the paper's."""
     note: str
     """Of which runs, and what differs from the paper's."""
 
@@ -96,6 +98,7 @@ def build_figure(number: int, runs: Sequence[RunSummary], details: Details) -> F
         panels=panels,
         x_labels=("iterations",) * len(panels),
         y_labels=tuple(_Y_LABELS[splits] for splits in paper.splits),
+        is_cut=True,
         note=_note(paper, chosen),
     )
 
@@ -138,6 +141,7 @@ def _responses_figure(runs: Sequence[RunSummary], details: Details) -> Figure:
         ),
         x_labels=("layer", "layer, sorted by its deviation"),
         y_labels=("deviation of the responses",) * 2,
+        is_cut=False,
         note=_note(RESPONSES, chosen),
     )
 

@@ -107,6 +107,8 @@ def test_runs_without_predictions_are_named_with_what_makes_them(
     call("evaluate", "seed1", "--protocol", "ten-crop", "--predictions-gb", "0")
     refused = call("ensemble", "seed0", "seed1", "--protocol", "ten-crop")
     assert_refused(refused, 3, "seed1", "resnet-cluster evaluate r-00000001 --protocol ten-crop")
+    scaled = call("ensemble", "seed0", "seed1", "--protocol", "multi-scale", "--scales", "8,12")
+    assert_refused(scaled, 3, "evaluate r-00000000 --protocol multi-scale --scales 8,12`")
     made = call("evaluate", "seed1", "--protocol", "ten-crop")
     assert "its predictions are made anew" in made.err
     assert call("ensemble", "seed0", "seed1", "--protocol", "ten-crop").code == 0
