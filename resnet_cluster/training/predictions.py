@@ -23,6 +23,8 @@ from resnet_cluster.spec import JobSpec, Protocol
 from resnet_cluster.training.context import Context
 from resnet_cluster.training.split import EvalSplit
 
+_LOG = logging.getLogger(__name__)
+
 FOLDER = "predictions"
 """In a run's folder; one folder for each protocol, split and rule of selection in it."""
 
@@ -107,7 +109,8 @@ def measure_and_keep(
         not_kept = _sealed(contents.model_copy(update={"files": tuple(files)}), shelf)
     not_kept = _from_first(not_kept)
     if not_kept:
-        logging.warning("predictions under %s are not kept: %s", contents.protocol, not_kept)
+        # For a worker's log; `evaluate` tells it in its own words.
+        _LOG.info("predictions under %s are not kept: %s", contents.protocol, not_kept)
         if file:
             (shelf.folder(contents) / file.name).unlink(missing_ok=True)
     return Measured(score=score, not_kept=not_kept)

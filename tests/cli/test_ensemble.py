@@ -117,6 +117,7 @@ def test_runs_without_predictions_are_named_with_what_makes_them(
 def test_predictions_that_find_no_room_cost_no_figure(runs: list[Path], call: Call) -> None:
     found = call("evaluate", "seed0", "--protocol", "ten-crop", "--predictions-gb", "1e-6")
     assert found.code == 0
+    assert found.err.count("are not kept") == 1
     assert "its predictions are not kept: they need 2.5e-05 GB" in found.err
     assert not list((runs[0] / "predictions").glob("*/*"))
 
