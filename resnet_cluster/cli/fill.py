@@ -36,13 +36,15 @@ def fills(report: Report) -> tuple[Fill, ...]:
     return tuple(Fill(tuple(names), command) for command, names in cells.items())
 
 
-def show(wanted: Sequence[Fill], *, as_json: bool) -> None:
-    """The commands on stdout, one a line; what they fill on stderr."""
+def show(report: Report, wanted: Sequence[Fill], *, as_json: bool) -> None:
+    """The commands on stdout, one a line, those they need first; what they fill on stderr."""
+    needed = [Fill((), command) for command in dict.fromkeys(_preparations(report))]
+    wanted = [*needed, *wanted]
     if as_json:
         print_json([{"cells": list(each.cells), "command": each.command} for each in wanted])
         return
     for each in wanted:
-        note(f"# {'; '.join(each.cells)}")
+        note(f"# {'; '.join(each.cells) or 'first'}")
         typer.echo(each.command)
 
 

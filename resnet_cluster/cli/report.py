@@ -131,7 +131,7 @@ def _fill(built: Report, output: Output, *, yes: bool) -> None:
     elif yes:
         fill.run(built, wanted)
     else:
-        fill.show(wanted, as_json=output is Output.json)
+        fill.show(built, wanted, as_json=output is Output.json)
 
 
 def _prepared() -> list[DatasetFacts]:

@@ -69,13 +69,15 @@ def _depth(name: str) -> str:
 
 def _draw_panel(panel: Axes, curves: tuple[Curve, ...], colors: dict[str, str]) -> None:
     has_both = len({curve.split for curve in curves}) > 1
+    # Training dashed, as in the paper; where there is one kind of error, plain nets.
+    dashed = {"train"} if has_both else _plain_nets(curves)
     for curve in curves:
         is_bold = has_both and curve.split == "test"
         panel.plot(
             curve.x,
             curve.y,
             color=colors[curve.net],
-            linestyle=_style(curve, has_both=has_both),
+            linestyle="--" if {curve.split, curve.net} & dashed else "-",
             linewidth=1.8 if is_bold else 1.2,
             label=curve.net if is_bold or not has_both else "_",
         )
@@ -89,10 +91,11 @@ def _draw_panel(panel: Axes, curves: tuple[Curve, ...], colors: dict[str, str]) 
         panel.text(0.5, 0.5, "no runs yet", ha="center", transform=panel.transAxes, color="#555555")
 
 
-def _style(curve: Curve, *, has_both: bool) -> str:
-    """Training dashed, as in the paper; where there is one kind of curve, plain nets."""
-    is_dashed = curve.split == "train" if has_both else curve.net.startswith("plain")
-    return "--" if is_dashed else "-"
+def _plain_nets(curves: tuple[Curve, ...]) -> set[str]:
+    """Those that a panel shows beside residual ones."""
+    names = {curve.net for curve in curves}
+    plain_nets = {name for name in names if name.startswith("plain")}
+    return plain_nets if plain_nets != names else set()
 
 
 def _top(figure: Figure) -> float:

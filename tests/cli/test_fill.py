@@ -86,13 +86,15 @@ def test_each_command_plans_a_run_whose_figure_fills_the_cell(
 def test_the_commands_are_listed_each_once(call: Call) -> None:
     listed = call("report", "--fill", "--table", "6")
     assert listed.code == 0
-    assert len(listed.out.splitlines()) == 6
-    assert all(
-        line.startswith("resnet-cluster submit jobs/cifar10_") for line in listed.out.splitlines()
-    )
+    first, *rest = listed.out.splitlines()
+    assert first == "resnet-cluster data prepare cifar10 --as cifar10"
+    assert len(rest) == 6
+    for line in rest:
+        assert line.startswith("resnet-cluster submit jobs/cifar10_")
     assert "# Table 6, ResNet-1202" in listed.err
     content = json.loads(call("report", "--fill", "--table", "3", "-o", "json").out)
-    assert [each["cells"] for each in content][:2] == [
+    assert [each["cells"] for each in content][:3] == [
+        [],  # the data
         ["Table 3, plain-34"],
         ["Table 3, ResNet-34 A"],
     ]
