@@ -13,13 +13,8 @@ from resnet_cluster.cli.stores import looked_up, opened_store
 from resnet_cluster.cli.weights import counting, own_context, read_weights, weights_file
 
 if TYPE_CHECKING:
-    from resnet_cluster.results import (
-        AnyRecord,
-        EventLog,
-        NormsRecord,
-        ResponsesRecord,
-        RunSummary,
-    )
+    from resnet_cluster.data import Manifest
+    from resnet_cluster.results import NormsRecord, ResponsesRecord, RunSummary
 
 BAR_WIDTH = 30
 
@@ -43,10 +38,11 @@ def analyze(
     if name in log.names():
         note(f"{found.name} ({found.run_id}) has been analyzed so before")
     else:
-        log.record(_measured(found, num_images))
+        log.record(_measured(found, manifest, num_images))
     record = log.load(name)
     assert isinstance(record, ResponsesRecord)
-    norms = [each for event in log.names() if isinstance(each := _norms(log, event), NormsRecord)]
+    events = (log.load(event) for event in log.names() if event.startswith("norms-"))
+    norms = [each for each in events if isinstance(each, NormsRecord)]
     if output is Output.json:
         about = {"run_id": found.run_id, "name": found.name}
         print_json(about | as_json(record) | {"norms": [as_json(each) for each in norms]})
@@ -55,14 +51,14 @@ def analyze(
         _print_norms(norms)
 
 
-def _measured(run: RunSummary, num_images: int) -> ResponsesRecord:
+def _measured(run: RunSummary, manifest: Manifest, num_images: int) -> ResponsesRecord:
     from resnet_cluster.results import LayerStd, ResponsesRecord
     from resnet_cluster.training.responses import run_responses
 
     with counting("images", run.name) as on_progress:
         layers = run_responses(
             run.job,
-            own_dataset(run),
+            manifest,
             read_weights(run),
             own_context(run),
             limit=num_images,
@@ -73,10 +69,6 @@ def _measured(run: RunSummary, num_images: int) -> ResponsesRecord:
         num_images=num_images,
         layers=tuple(LayerStd(**asdict(layer)) for layer in layers),
     )
-
-
-def _norms(log: EventLog, event: str) -> AnyRecord | None:
-    return log.load(event) if event.startswith("norms-") else None
 
 
 def _print_norms(norms: list[NormsRecord]) -> None:

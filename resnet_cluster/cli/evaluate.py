@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from resnet_cluster.evaluation import Contents
     from resnet_cluster.results import EvaluationRecord, RunSummary
     from resnet_cluster.spec import EvaluateSpec, JobSpec, Protocol
-    from resnet_cluster.training import FinalResult
 
 
 def evaluate(
@@ -144,6 +143,7 @@ def _measure(asked: _Asked, where: _Where | None) -> None:
 
 
 def _measure_here(asked: _Asked) -> str:
+    from resnet_cluster.cluster.records import evaluation_record
     from resnet_cluster.results import EventLog
     from resnet_cluster.training.measure import measure
 
@@ -157,21 +157,8 @@ def _measure_here(asked: _Asked) -> str:
             step=asked.step,
             on_progress=on_progress,
         )
-    EventLog(asked.run.run_dir).record(_record(measured.result))
+    EventLog(asked.run.run_dir).record(evaluation_record(measured.result))
     return measured.not_kept
-
-
-def _record(result: FinalResult) -> EvaluationRecord:
-    from resnet_cluster.results import Errors, EvaluationRecord
-
-    return EvaluationRecord(
-        protocol=result.protocol,
-        split="test",
-        select=result.select,
-        ema=result.ema,
-        step=result.step,
-        errors=Errors(**asdict(result.score)),
-    )
 
 
 def _measure_on_workers(asked: _Asked, where: _Where) -> str:

@@ -14,8 +14,10 @@ from resnet_cluster.cli.output import Output, console, note
 from resnet_cluster.cli.stores import opened_store
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from resnet_cluster.report import Format, Report
-    from resnet_cluster.results import DatasetFacts, ResultStore
+    from resnet_cluster.results import DatasetFacts, ResultStore, RunSummary
 
 FILE_WIDTH = 120
 
@@ -60,15 +62,16 @@ def report(
         return
     chosen = format_ or (ReportFormat.json if output is Output.json else ReportFormat.table)
     with opened_store() as store:
+        runs = store.runs()
         built = build_report(
-            store.runs(),
+            runs,
             table=table,
             prepared=_prepared(),
             uses=store.uses_of_test_sets(),
             ensembles=store.ensembles(),
         )
         if chosen is ReportFormat.html and table is None:
-            built = replace(built, images=_images(store))
+            built = replace(built, images=_images(store, runs))
     if fill:
         _fill(built, output, yes=yes)
     elif out is None:
@@ -100,14 +103,12 @@ def _draw(number: int, path: Path) -> None:
     _write(draw(built, path.suffix.removeprefix(".")), path)
 
 
-def _images(store: ResultStore) -> tuple[str, ...]:
+def _images(store: ResultStore, runs: Sequence[RunSummary]) -> tuple[str, ...]:
     """The figures that there are curves for."""
     from resnet_cluster.report.drawing import draw, svg_element
     from resnet_cluster.report.figures import build_figure, drawable
 
-    runs = store.runs()
-    numbers = drawable(runs, store)
-    built = (build_figure(number, runs, store) for number in numbers)
+    built = (build_figure(number, runs, store) for number in drawable(runs, store))
     return tuple(svg_element(draw(figure, "svg")) for figure in built)
 
 

@@ -1,4 +1,4 @@
-"""The shipped recipes: what two workers of the tool come to, and a textbook's training of the same.
+"""The recipes of the CIFAR and ImageNet jobs: two workers, and a textbook's training of the same.
 
 Batches are small and images few, or small; the recipe is the shipped job's. In double precision, so
 that a mistake in any of it has nowhere to hide.
