@@ -7,6 +7,7 @@
     ├── PreflightError            3    machine, data or budget refuse the run before it starts
     ├── ClusterUnreachableError   4    no Ray cluster answers at the address
     ├── IntegrityError            5    data, store or weights are not what they were
+    ├── ClaimFailsError           6    a claim of the paper fails, and that was asked for
     ├── RunFailedError          100    a run ended FAILED
     ├── RunNotFinishedError     101    a run has not ended yet
     ├── UnknownRunError         102    no run of that id or name
@@ -80,6 +81,12 @@ class IntegrityError(ResnetClusterError):
     """Data, store or weights are not what they were when they were written."""
 
     exit_code = 5
+
+
+class ClaimFailsError(ResnetClusterError):
+    """A claim of the paper fails by the user's runs, and the command was asked to say so."""
+
+    exit_code = 6
 
 
 class RunFailedError(ResnetClusterError):

@@ -46,38 +46,89 @@ def report(
         bool, typer.Option("--fill", help="List the commands that fill the empty cells.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --fill: run them.")] = False,
+    claims: Annotated[
+        bool, typer.Option("--claims", help="Judge the paper's claims by the runs.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="With --claims: exit 6 where one fails.")
+    ] = False,
     output: Annotated[
         Output, typer.Option("--output", "-o", help="json is --format json.")
     ] = Output.table,
 ) -> None:
     """Show the runs, and the paper's tables with their figures in them."""
     from resnet_cluster.errors import UsageError
-    from resnet_cluster.report import Format, build_report, render
+    from resnet_cluster.report import Format, render
 
     if output is Output.json and format_ not in (None, ReportFormat.json):
         raise UsageError(f"--format {format_} and -o json exclude each other", mend="give one")
     _check_fill(format_, out, fill=fill, yes=yes)
+    _check_claims(claims=claims, check=check, has_others=fill or table is not None)
     if figure is not None:
-        _draw(figure, _image_path(out, table is not None or format_ is not None or fill))
+        _draw(figure, _image_path(out, table is not None or format_ is not None or fill or claims))
         return
     chosen = format_ or (ReportFormat.json if output is Output.json else ReportFormat.table)
     with opened_store() as store:
-        runs = store.runs()
-        built = build_report(
-            runs,
-            table=table,
-            prepared=_prepared(),
-            uses=store.uses_of_test_sets(),
-            ensembles=store.ensembles(),
-        )
-        if chosen is ReportFormat.html and table is None:
-            built = replace(built, images=_images(store, runs))
+        built = _of_claims(store) if claims else _of_runs(store, table, chosen)
     if fill:
         _fill(built, output, yes=yes)
     elif out is None:
         render(built, Format(chosen), console())
     else:
         _write(_rendered(built, Format(chosen)), out)
+    if check:
+        _fail_with_claims(built)
+
+
+def _of_runs(store: ResultStore, table: int | None, chosen: ReportFormat) -> Report:
+    from resnet_cluster.report import build_report
+
+    runs = store.runs()
+    built = build_report(
+        runs,
+        table=table,
+        prepared=_prepared(),
+        uses=store.uses_of_test_sets(),
+        ensembles=store.ensembles(),
+    )
+    if chosen is ReportFormat.html and table is None:
+        return replace(built, images=_images(store, runs))
+    return built
+
+
+def _of_claims(store: ResultStore) -> Report:
+    from resnet_cluster.report import build_claims
+
+    return build_claims(store.runs(), store, prepared=_prepared())
+
+
+def _check_claims(*, claims: bool, check: bool, has_others: bool) -> None:
+    from resnet_cluster.errors import UsageError
+
+    if check and not claims:
+        raise UsageError("--check says nothing without --claims", mend="add --claims")
+    if claims and has_others:
+        raise UsageError(
+            "--claims judges all runs, and takes neither --table nor --fill",
+            mend="leave them out",
+        )
+
+
+def _fail_with_claims(built: Report) -> None:
+    """
+    Raises:
+        ClaimFailsError: one does.
+    """
+    from resnet_cluster.errors import ClaimFailsError
+    from resnet_cluster.report import Verdict
+
+    failing = [each.claim for each in built.claims if each.verdict is Verdict.FAILS]
+    if failing:
+        numbers = ", ".join(str(claim.number) for claim in failing)
+        raise ClaimFailsError(
+            f"of the paper's claims {numbers} fail{'s' if len(failing) == 1 else ''}",
+            mend="the report shows by which runs, and how far",
+        )
 
 
 def _image_path(out: Path | None, has_others: bool) -> Path:
@@ -85,7 +136,7 @@ def _image_path(out: Path | None, has_others: bool) -> Path:
 
     if has_others:
         raise UsageError(
-            "--figure draws one image, and takes neither --table, --format nor --fill",
+            "--figure draws one image, and takes neither --table, --format, --fill nor --claims",
             mend="leave them out",
         )
     if out is None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from resnet_cluster.report.claim_commands import Plan, plan_evidence
 from resnet_cluster.report.ensembles import other_ensembles
+from resnet_cluster.report.evidence import Evidence, MoreDetails
 from resnet_cluster.report.experiments import IMAGENET
 from resnet_cluster.report.measured import Cell, Identity, Measured, cells, measured
 from resnet_cluster.report.rows import Sources, Table
 from resnet_cluster.report.tables import TITLES, build_table
+from resnet_cluster.report.verdicts import Judged, judge
 from resnet_cluster.results import DatasetFacts, EnsembleRecord, RunSummary, UsesOfTestSet
 
 
@@ -28,6 +31,10 @@ class Report:
     """Of the test sets that our figures are of."""
     images: tuple[str, ...] = ()
     """SVG elements of the paper's figures with our curves, for formats that show them."""
+    claims: tuple[Judged, ...] = ()
+    """The paper's claims, in a report that is of them alone."""
+    plan: Plan = field(default_factory=Plan)
+    """What those that are open need."""
 
     def cell(self, figure: Measured) -> Cell | None:
         """The figures of the same identity as one of ours; None for a run without a figure."""
@@ -72,6 +79,35 @@ def build_report(
         with_runs=table is None,
         cells=cells(figures),
         uses=tuple(use for use in uses if use.dataset_sha256 in shown_sets),
+    )
+
+
+def build_claims(
+    runs: Sequence[RunSummary], details: MoreDetails, *, prepared: Sequence[DatasetFacts]
+) -> Report:
+    """The report on the paper's claims; its figures are those of the runs that are evidence.
+
+    Args:
+        runs: all runs of the store, the oldest first.
+        details: tells more of them: the store.
+        prepared: the data sets that commands may name.
+    """
+    evidence = Evidence(runs, details)
+    judged = judge(evidence)
+    used = {
+        one.run_id
+        for claim in judged
+        for finding in claim.findings
+        for sample in finding.samples
+        for one in sample
+    }
+    return Report(
+        figures=measured(run for run in runs if run.run_id in used),
+        tables=(),
+        with_runs=False,
+        cells={},
+        claims=judged,
+        plan=plan_evidence(judged, evidence, runs, prepared),
     )
 
 

@@ -10,8 +10,9 @@ from functools import cached_property
 
 from resnet_cluster.report.comparability import differences
 from resnet_cluster.report.experiments import CIFAR10, Experiment
-from resnet_cluster.report.published import Published
+from resnet_cluster.report.published import Protocol, Published
 from resnet_cluster.results import DatasetFacts, RunState, RunSummary
+from resnet_cluster.spec import Shortcut
 
 _PREPARATIONS = {"CIFAR-10": "cifar10", "ImageNet": "/data/imagenet"}
 _USUAL_NAMES = {"CIFAR-10": "cifar10", "ImageNet": "imagenet"}
@@ -46,13 +47,29 @@ class Filling:
         if published.depth is None:
             return ""
         if trained := self._trained(published):
-            words = ["evaluate", trained.run_id, "--protocol", _protocol(published)]
-            return shlex.join(["resnet-cluster", *words])
-        return shlex.join(["resnet-cluster", "submit", *self._job(published)])
+            return measuring(trained, published.protocol)
+        job, name = _shipped(published.depth, published.shortcut, self.experiment)
+        # A name that another experiment has is refused.
+        own = set(map(id, self._like(published)))
+        name = free_name(name, {r.name for r in self.runs if r.name != name or id(r) not in own})
+        return self._submit(job, published.depth, published.shortcut, name)
+
+    def training(self, depth: int, shortcut: Shortcut, *, mark: str, words: Sequence[str]) -> str:
+        """What trains a network of the paper's anew.
+
+        Args:
+            depth: of the network.
+            shortcut: of the network.
+            mark: end of the run's name.
+            words: more of the command line.
+        """
+        job, name = _shipped(depth, shortcut, self.experiment)
+        name = free_name(name + mark, {run.name for run in self.runs})
+        return self._submit(job, depth, shortcut, name, words)
 
     def _trained(self, published: Published) -> RunSummary | None:
         """A run like the paper's that lacks but the figure."""
-        return next((run for run in self._like(published) if _has_weights(run)), None)
+        return next((run for run in self._like(published) if has_weights(run)), None)
 
     def _like(self, published: Published) -> list[RunSummary]:
         return self._papers.get((published.depth, published.shortcut), [])
@@ -66,18 +83,22 @@ class Filling:
                 papers[run.job.model.depth, run.job.model.shortcut].append(run)
         return papers
 
-    def _job(self, published: Published) -> list[str]:
-        job, usual = _shipped(published, self.experiment)
-        words = [f"jobs/{job.file}.yaml"]
-        for key, value in job.changes(published):
+    def _submit(
+        self,
+        job: _ShippedJob,
+        depth: int,
+        shortcut: Shortcut | None,
+        name: str,
+        more: Sequence[str] = (),
+    ) -> str:
+        words = ["resnet-cluster", "submit", f"jobs/{job.file}.yaml"]
+        for key, value in job.changes(depth, shortcut):
             words += ["--set", f"{key}={value}"]
+        words += more
         data, _ = self._data_set()
         if data != _USUAL_NAMES[self.experiment.dataset]:
             words += ["--data", data]
-        # A name that another experiment has is refused.
-        own = set(map(id, self._like(published)))
-        name = free_name(usual, {r.name for r in self.runs if r.name != usual or id(r) not in own})
-        return words if name == job.file else [*words, "--name", name]
+        return shlex.join(words if name == job.file else [*words, "--name", name])
 
     def _data_set(self) -> tuple[str, bool]:
         """Name for the paper's data set, and whether it is prepared."""
@@ -103,31 +124,34 @@ class _ShippedJob:
 
     file: str
     depth: int
-    shortcut: str
+    shortcut: Shortcut
 
-    def changes(self, published: Published) -> Iterator[tuple[str, object]]:
+    def changes(self, depth: int, shortcut: Shortcut | None) -> Iterator[tuple[str, object]]:
         """Keys that another net changes."""
-        if published.depth != self.depth:
-            yield "model.depth", published.depth
-        if published.shortcut != self.shortcut:
-            yield "model.shortcut", published.shortcut
+        if depth != self.depth:
+            yield "model.depth", depth
+        if shortcut != self.shortcut:
+            yield "model.shortcut", shortcut
 
 
-def _shipped(published: Published, experiment: Experiment) -> tuple[_ShippedJob, str]:
+def _shipped(
+    depth: int, shortcut: Shortcut | None, experiment: Experiment
+) -> tuple[_ShippedJob, str]:
     """The job to start from, and the run's usual name."""
-    depth, shortcut = published.depth, published.shortcut
-    assert depth is not None
+    net = f"plain{depth}" if shortcut == "none" else f"r{depth}"
     if experiment is CIFAR10:
         shipped = 110 if depth >= CIFAR10.fewest_warmed_layers else 20
-        return _ShippedJob(f"cifar10_r{shipped}", shipped, "A"), f"cifar10_r{depth}"
-    net = f"plain{depth}" if shortcut == "none" else f"r{depth}"
+        return _ShippedJob(f"cifar10_r{shipped}", shipped, "A"), f"cifar10_{net}"
     option = (shortcut or "").lower() if shortcut != "none" and depth < 50 else ""
     return _ShippedJob("imagenet_r50_paper", 50, "B"), f"imagenet_{net}{option}_paper"
 
 
-def _protocol(published: Published) -> str:
-    return "ten-crop" if published.protocol == "10-crop" else published.protocol
+def measuring(run: RunSummary, protocol: Protocol) -> str:
+    """What measures a trained run under a protocol of the paper's."""
+    name = "ten-crop" if protocol == "10-crop" else protocol
+    return shlex.join(["resnet-cluster", "evaluate", run.run_id, "--protocol", name])
 
 
-def _has_weights(run: RunSummary) -> bool:
+def has_weights(run: RunSummary) -> bool:
+    """Whether the weights are there, and final."""
     return run.state is RunState.SUCCEEDED and any(a.name == "weights" for a in run.artefacts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from resnet_cluster.report.experiments import CIFAR10, IMAGENET, Experiment, experiment_of
 from resnet_cluster.report.naming import model_name
@@ -15,6 +15,7 @@ from resnet_cluster.spec import (
     ShorterSideJitterSpec,
     StepSchedule,
     TrainSpec,
+    recipe_hash,
 )
 
 PLAIN_CHOICES = {
@@ -52,11 +53,52 @@ def differences(run: RunSummary, evaluation: EvaluationRecord | None) -> tuple[s
     )
 
 
+def reservations(
+    run: RunSummary, evaluation: EvaluationRecord | None, *, times: int = 1
+) -> tuple[str, ...]:
+    """What keeps a run from being evidence on the paper's claims, which compare nets with nets.
+
+    As `differences`, but that nets of the same data set are compared among themselves: a copy of
+    its pixels is as good, and so is the other reading of the number of training images. Which
+    networks the paper's tables have is not asked.
+
+    Args:
+        run: the run.
+        evaluation: the figure; None asks about the training.
+        times: wanted length of the training, in those of the paper.
+    """
+    experiment = experiment_of(run.dataset)
+    if experiment is None:
+        return (f"data set {run.dataset.name}",)
+    return (
+        *_of_length(run, evaluation, experiment, times=times),
+        *_of_numbers(run.dataset, experiment, experiment.other_readings),
+        *_of_transforms(run.job.data, experiment),
+        *_of_recipe(run.job, experiment),
+        *_of_evaluation(run.job, evaluation, experiment),
+    )
+
+
 def trained_steps(run: RunSummary, evaluation: EvaluationRecord | None) -> int:
     """Steps of the training behind a figure: selected weights may be older than its end."""
     if evaluation is not None and evaluation.select == "final":
         return evaluation.step
     return run.record.num_steps
+
+
+def course_of(run: RunSummary) -> Hashable:
+    """What runs share that were trained alike, whatever their networks and seeds.
+
+    The warm-up is left out: the deepest nets have one.
+    """
+    train = run.job.train.model_copy(update={"warmup": None})
+    return (
+        run.dataset.sha256,
+        run.dataset.num_train_images,
+        recipe_hash(run.job.model_copy(update={"train": train})),
+        run.record.num_steps,
+        run.record.versions.get("training-semantics", ""),
+    )
 
 
 def _of_model(model: ModelSpec, experiment: Experiment) -> Iterator[str]:
@@ -88,14 +130,18 @@ def _missing(model: ModelSpec, experiment: Experiment) -> str:
 
 
 def _of_length(
-    run: RunSummary, evaluation: EvaluationRecord | None, experiment: Experiment
+    run: RunSummary,
+    evaluation: EvaluationRecord | None,
+    experiment: Experiment,
+    *,
+    times: int = 1,
 ) -> Iterator[str]:
     steps = trained_steps(run, evaluation)
     batch = run.job.train.global_batch_size
     # Compared by images seen: another batch size is said on its own. Less than an epoch is the
     # rounding between the paper's iterations and whole epochs.
     assert experiment.train.iterations is not None
-    paper_images = experiment.train.iterations * experiment.train.global_batch_size
+    paper_images = times * experiment.train.iterations * experiment.train.global_batch_size
     if abs(steps * batch - paper_images) < run.dataset.num_train_images:
         return
     ours = f"{steps / run.record.steps_per_epoch:.3g}"
@@ -108,11 +154,17 @@ def _of_dataset(dataset: DatasetFacts, experiment: Experiment) -> Iterator[str]:
     if not experiment.is_original(dataset):
         formats = dataset.encoding.upper()
         yield "JPEG copy" if formats == "JPEG" else f"{formats} copy, its pixels unchecked"
+    yield from _of_numbers(dataset, experiment)
+
+
+def _of_numbers(
+    dataset: DatasetFacts, experiment: Experiment, other_readings: frozenset[int] = frozenset()
+) -> Iterator[str]:
     for ours, paper, kind in (
         (dataset.num_train_images, experiment.num_train_images, "training"),
         (dataset.num_test_images, experiment.num_test_images, "test"),
     ):
-        if ours != paper:
+        if ours != paper and not (kind == "training" and ours in other_readings):
             yield f"{ours:,} of {paper:,} {kind} images"
 
 

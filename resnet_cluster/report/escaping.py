@@ -37,6 +37,7 @@ _LATEX = {
     '"': r"\textquotedbl{}",
     "\N{PLUS-MINUS SIGN}": r"$\pm$",
     "\N{EN DASH}": "--",
+    "\N{MINUS SIGN}": "$-$",
     "`": r"\textasciigrave{}",
     "'": r"\textquotesingle{}",
     "[": "{[}",  # at the start of a line of a table it would be an argument

@@ -33,9 +33,9 @@ from resnet_cluster.spec import (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Experiment:
-    """One of the paper's: its data set, recipe and protocols."""
+    """One of the paper's two, each equal to itself only: its data set, recipe and protocols."""
 
     dataset: Dataset
     family: Family
@@ -48,6 +48,8 @@ class Experiment:
     """Encoding of the data set as its makers distribute it."""
     num_train_images: int
     num_test_images: int
+    other_readings: frozenset[int]
+    """Numbers of training images that the paper's text can also mean."""
     train: TrainSpec
     data: DataSpec
     unstated: frozenset[str]
@@ -93,6 +95,7 @@ CIFAR10 = Experiment(
     original="pixels",
     num_train_images=50_000,
     num_test_images=10_000,
+    other_readings=frozenset({45_000}),
     train=TrainSpec(
         global_batch_size=128,
         bn_group=64,
@@ -120,6 +123,7 @@ IMAGENET = Experiment(
     original="jpeg",
     num_train_images=1_281_167,
     num_test_images=50_000,
+    other_readings=frozenset(),
     train=TrainSpec(
         global_batch_size=256,
         bn_group=32,

@@ -8,17 +8,16 @@ most of the figure's networks is drawn, the newest of equals.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from resnet_cluster.errors import PreflightError, UsageError
-from resnet_cluster.report.comparability import differences
+from resnet_cluster.report.comparability import course_of, differences
 from resnet_cluster.report.experiments import CIFAR10
 from resnet_cluster.report.naming import model_name
 from resnet_cluster.report.paper_figures import BOTH, FIGURES, RESPONSES, Net, PaperFigure
 from resnet_cluster.results import EpochRecord, ResponsesRecord, RunState, RunSummary
-from resnet_cluster.spec import recipe_hash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,11 +160,11 @@ def _analyzed(runs: Sequence[RunSummary], details: Details) -> dict[Net, RunSumm
 def _chosen(paper: PaperFigure, runs: Sequence[RunSummary]) -> dict[Net, RunSummary]:
     """The run of each network, all of one course; of several the newest that has succeeded."""
     nets = dict.fromkeys(net for panel in paper.panels for net in panel)
-    courses: dict[tuple[object, ...], dict[Net, RunSummary]] = defaultdict(dict)
+    courses: dict[Hashable, dict[Net, RunSummary]] = defaultdict(dict)
     for run in sorted(runs, key=lambda run: run.state is RunState.SUCCEEDED):
         net = next((net for net in nets if _is(run, net, paper)), None)
         if net is not None and run.epochs_done and paper.experiment.holds(run.dataset):
-            courses[_course(run)][net] = run
+            courses[course_of(run)][net] = run
     newest = max(
         courses.values(),
         key=lambda course: (len(course), max(run.created_at for run in course.values())),
@@ -182,13 +181,6 @@ def _is(run: RunSummary, net: Net, paper: PaperFigure) -> bool:
         False,
     )
     return is_papers and (model.depth, model.shortcut) == net
-
-
-def _course(run: RunSummary) -> tuple[object, ...]:
-    train = run.job.train.model_copy(update={"warmup": None})
-    recipe = recipe_hash(run.job.model_copy(update={"train": train}))
-    dataset = run.dataset
-    return (dataset.sha256, dataset.num_train_images, recipe, run.record.num_steps)
 
 
 def _curve(run: RunSummary, epochs: Sequence[EpochRecord], split: str) -> Curve:

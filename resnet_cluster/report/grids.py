@@ -1,10 +1,10 @@
-"""A report as plain grids of text, which Markdown, LaTeX and HTML write each in their own way."""
+"""A report as grids of text."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from resnet_cluster.report.build import Report
+from resnet_cluster.report.claim_grids import claims_grid, plan_grids
+from resnet_cluster.report.lines import Grid, Line
 from resnet_cluster.report.measured import Measured
 from resnet_cluster.report.naming import model_name
 from resnet_cluster.report.rows import Row, Table
@@ -20,48 +20,11 @@ from resnet_cluster.report.wording import (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A line of a grid.
-
-    Attributes:
-        cells: as many as the grid has columns; users' text in them is not escaped.
-        command: what fills the line's empty cell; it stands in the last column.
-        run_ids: the runs behind the line's figure.
-        is_beneath: whether it belongs to the line above.
-    """
-
-    cells: tuple[str, ...]
-    command: str = ""
-    run_ids: tuple[str, ...] = ()
-    is_beneath: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """A table of text.
-
-    Attributes:
-        title: above it.
-        header: of its columns.
-        lines: its body.
-        num_left: columns from the left that hold words; those up to the last hold numbers.
-        preparation: command that comes before those of the lines.
-        notes: below it.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    lines: tuple[Line, ...]
-    num_left: int
-    preparation: str = ""
-    notes: tuple[str, ...] = ()
-
-
 def grids(report: Report) -> tuple[Grid, ...]:
-    """The runs, where they are wanted, and each table of the paper."""
+    """The runs, where they are wanted, each table of the paper, and the claims."""
     runs = (_runs(report),) if report.with_runs else ()
-    return (*runs, *(_table(table) for table in report.tables))
+    claims = (claims_grid(report.claims), *plan_grids(report.plan)) if report.claims else ()
+    return (*runs, *(_table(table) for table in report.tables), *claims)
 
 
 def uses_notes(report: Report) -> tuple[str, ...]:

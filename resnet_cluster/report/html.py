@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 from resnet_cluster.report.build import Report
 from resnet_cluster.report.escaping import plain
-from resnet_cluster.report.grids import Grid, Line, grids, uses_notes
+from resnet_cluster.report.grids import grids, uses_notes
+from resnet_cluster.report.lines import Grid, Line
 from resnet_cluster.report.page import SCRIPT, STYLE
 from resnet_cluster.results import RunSummary
 

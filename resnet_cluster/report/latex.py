@@ -6,7 +6,8 @@ import re
 
 from resnet_cluster.report.build import Report
 from resnet_cluster.report.escaping import latex
-from resnet_cluster.report.grids import Grid, Line, grids, uses_notes
+from resnet_cluster.report.grids import grids, uses_notes
+from resnet_cluster.report.lines import Grid, Line
 
 _NEGATIVE = re.compile(r"^-(?=\d)")
 _PREAMBLE = "% Needs \\usepackage{booktabs} and, with pdfLaTeX, \\usepackage[T1]{fontenc}.\n"

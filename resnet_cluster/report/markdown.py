@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from resnet_cluster.report.build import Report
 from resnet_cluster.report.escaping import markdown
-from resnet_cluster.report.grids import Grid, Line, grids, uses_notes
+from resnet_cluster.report.grids import grids, uses_notes
+from resnet_cluster.report.lines import Grid, Line
 
 
 def as_markdown(report: Report) -> str:

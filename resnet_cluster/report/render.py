@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 from rich.console import Console
 
 from resnet_cluster.report.build import Report
+from resnet_cluster.report.claim_grids import claim_objects
 from resnet_cluster.report.escaping import spreadsheet
 from resnet_cluster.report.html import as_html
 from resnet_cluster.report.latex import as_latex
@@ -53,6 +54,20 @@ CSV_COLUMNS = (
 )
 
 
+CLAIM_COLUMNS = (
+    "claim",
+    "verdict",
+    "part",
+    "published",
+    "effect",
+    "low",
+    "high",
+    "n",
+    "part_verdict",
+    "run_ids",
+)
+
+
 class Format(StrEnum):
     """Formats of a report."""
 
@@ -74,24 +89,40 @@ def render(report: Report, format: Format, console: Console) -> None:
 
 
 def _json(report: Report) -> str:
-    return json.dumps(objects(report), indent=2, allow_nan=False) + "\n"
+    found = claim_objects(report.claims, report.plan) if report.claims else objects(report)
+    return json.dumps(found, indent=2, allow_nan=False) + "\n"
 
 
 def _csv(report: Report) -> str:
+    if report.claims:
+        return _csv_text(CLAIM_COLUMNS, list(_claim_lines(report)))
     lines = objects(report)
     for table in report.tables:
         lines += [unfilled(row) for row in table.rows if row.published and row.cell is None]
+    return _csv_text(CSV_COLUMNS, lines)
+
+
+def _claim_lines(report: Report) -> Iterator[dict[str, Any]]:
+    """A line for each part of a claim."""
+    for claim in claim_objects(report.claims, report.plan):
+        for part in claim["parts"]:
+            low, high = part["interval"] or (None, None)
+            verdicts = {"verdict": claim["verdict"], "part_verdict": part["verdict"]}
+            yield claim | part | verdicts | {"part": part["says"], "low": low, "high": high}
+
+
+def _csv_text(columns: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    writer.writerows([_csv_value(line.get(column)) for column in CSV_COLUMNS] for line in lines)
+    writer.writerow(columns)
+    writer.writerows([_csv_value(line.get(column)) for column in columns] for line in lines)
     return text.getvalue()
 
 
 def _csv_value(value: Any) -> Any:
     match value:
         case list():
-            return spreadsheet(differs_text(value))
+            return spreadsheet(differs_text(map(str, value)))
         case str():
             return spreadsheet(value)
         case _:

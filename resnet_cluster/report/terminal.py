@@ -10,6 +10,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from resnet_cluster.report.build import Report
+from resnet_cluster.report.claim_terminal import print_claims
 from resnet_cluster.report.escaping import plain
 from resnet_cluster.report.measured import Measured
 from resnet_cluster.report.naming import model_name
@@ -56,6 +57,8 @@ def print_report(report: Report, console: Console) -> None:
         console.print()
         for note in table.notes:
             console.print(_hanging("", note))
+    if report.claims:
+        print_claims(report.claims, report.plan, console)
     for uses in report.uses:
         console.print(_hanging("", plain(uses_text(uses))))
     for note, letter in notes.letters.items():

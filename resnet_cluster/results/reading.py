@@ -15,6 +15,7 @@ from resnet_cluster.results.records import (
     EnsembleRecord,
     EpochRecord,
     EvaluationRecord,
+    NormsRecord,
     ResponsesRecord,
     RunRecord,
 )
@@ -87,6 +88,13 @@ def responses(connection: sa.Connection, run_id: str) -> tuple[ResponsesRecord, 
     table = schema.responses
     query = sa.select(table).where(table.c.run_id == run_id).order_by(table.c.num_images)
     return tuple(record_of(ResponsesRecord, row) for row in _rows(connection, query))
+
+
+def norms(connection: sa.Connection, run_id: str) -> tuple[NormsRecord, ...]:
+    """How large the signals of a run's layers were, epoch by epoch."""
+    table = schema.norms
+    query = sa.select(table).where(table.c.run_id == run_id).order_by(table.c.epoch)
+    return tuple(record_of(NormsRecord, row) for row in _rows(connection, query))
 
 
 def uses_of_test_sets(connection: sa.Connection) -> tuple[UsesOfTestSet, ...]:

@@ -21,6 +21,7 @@ from resnet_cluster.results.records import (
     EpochRecord,
     Errors,
     EvaluationRecord,
+    NormsRecord,
     Record,
     ResponsesRecord,
     RunRecord,
@@ -37,6 +38,7 @@ TABLES: dict[type[Record], sa.Table] = {
     EvaluationRecord: schema.evaluations,
     EnsembleRecord: schema.ensembles,
     ResponsesRecord: schema.responses,
+    NormsRecord: schema.norms,
     ArtefactRecord: schema.artefacts,
 }
 """The table of each kind of record that has one to itself; attempts are put together from three."""

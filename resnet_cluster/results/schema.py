@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from resnet_cluster.results.records import Errors
 
-HEAD = "0003"
+HEAD = "0004"
 """Newest revision of the schema."""
 
 VERSION_TABLE = "resnet_cluster_version"
@@ -165,6 +165,16 @@ responses = sa.Table(
     *_common(),
     sa.Column("split", sa.String(64), nullable=False),
     sa.Column("num_images", sa.BigInteger, nullable=False),
+    sa.Column("layers", sa.JSON, nullable=False),
+)
+
+norms = sa.Table(
+    "norms",
+    metadata,
+    _of_run(),
+    sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
+    *_common(),
+    sa.Column("step", sa.BigInteger, nullable=False),
     sa.Column("layers", sa.JSON, nullable=False),
 )
 

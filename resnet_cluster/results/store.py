@@ -16,6 +16,7 @@ from resnet_cluster.results.records import (
     EnsembleRecord,
     EpochRecord,
     EvaluationRecord,
+    NormsRecord,
     ResponsesRecord,
 )
 from resnet_cluster.results.summary import RunSummary, UsesOfTestSet
@@ -131,6 +132,11 @@ class ResultStore:
         """The analyses of a run's layers, that of most images last."""
         with self._database.reading() as connection:
             return reading.responses(connection, run_id)
+
+    def norms(self, run_id: str) -> tuple[NormsRecord, ...]:
+        """How large the signals of a run's layers were while it trained, epoch by epoch."""
+        with self._database.reading() as connection:
+            return reading.norms(connection, run_id)
 
     def uses_of_test_sets(self) -> tuple[UsesOfTestSet, ...]:
         """How often the test images of each data set have been used, by all runs."""

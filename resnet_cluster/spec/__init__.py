@@ -20,6 +20,7 @@ from resnet_cluster.spec.job import (
     ModelSpec,
     ProtocolKind,
     ResourceSpec,
+    Shortcut,
 )
 from resnet_cluster.spec.key import PIXELS_VERSION, TRAINING_SEMANTICS, recipe_hash, run_key
 from resnet_cluster.spec.lengths import StepLengths, crop_side, schedule_in_steps
@@ -79,6 +80,7 @@ __all__ = [
     "ProtocolKind",
     "RandomResizedSpec",
     "ResourceSpec",
+    "Shortcut",
     "ShorterSideJitterSpec",
     "SingleView",
     "Spec",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
+import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cli_calls import Call
-from prepared import prepare_few_digits
+from prepared import prepare_digits, prepare_few_digits
 from sandbox import Result
 
 from resnet_cluster.cli import main
+from resnet_cluster.data import prepare
+from resnet_cluster.data.encoding import Encoding
 
 
 @pytest.fixture
@@ -43,3 +47,22 @@ def data_root(prepared_digits: Path, monkeypatch: pytest.MonkeyPatch, home: Path
     """That folder, in use."""
     monkeypatch.setenv("RESNET_CLUSTER_DATA", str(prepared_digits))
     return prepared_digits
+
+
+@pytest.fixture(scope="session")
+def papers_data(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder where digits go by the name of CIFAR-10, and 300 photographs by ImageNet's."""
+    folder = tmp_path_factory.mktemp("papers")
+    prepare_digits(folder, image_size=32).rename(folder / "data" / "cifar10")
+    with tarfile.open(shared_data / "imagenet-sample.tar") as tar:
+        members = [member for member in tar if member.isfile()]
+        for place, member in enumerate(members[:350]):
+            path = folder / "images" / "ab"[place % 2] / f"{place:03d}.JPEG"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = tar.extractfile(member)
+            assert file is not None
+            path.write_bytes(file.read())
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RESNET_CLUSTER_DATA", str(folder / "data"))
+        prepare(str(folder / "images"), name="imagenet", encoding=Encoding(mode="jpg"))
+    return folder / "data"

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli_calls import Call, assert_refused
 from factories import CIFAR10, IMAGENET, make_evaluation, make_run_record, make_summary
-from prepared import prepare_digits
 
 from resnet_cluster.cli import fill
-from resnet_cluster.data import prepare
-from resnet_cluster.data.encoding import Encoding
 from resnet_cluster.errors import PreflightError, RunFailedError
 from resnet_cluster.report import build_report
 from resnet_cluster.report.published import PUBLISHED
@@ -29,25 +24,6 @@ IDENTITIES = {
     "10-crop": "ten-crop-224of256-softmax",
     "multi-scale": "multi-scale-224-256-384-480-640-softmax",
 }
-
-
-@pytest.fixture(scope="module")
-def papers_data(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A data folder where digits go by the name of CIFAR-10, and 300 photographs by ImageNet's."""
-    folder = tmp_path_factory.mktemp("papers")
-    prepare_digits(folder, image_size=32).rename(folder / "data" / "cifar10")
-    with tarfile.open(shared_data / "imagenet-sample.tar") as tar:
-        members = [member for member in tar if member.isfile()]
-        for place, member in enumerate(members[:350]):
-            path = folder / "images" / "ab"[place % 2] / f"{place:03d}.JPEG"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = tar.extractfile(member)
-            assert file is not None
-            path.write_bytes(file.read())
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("RESNET_CLUSTER_DATA", str(folder / "data"))
-        prepare(str(folder / "images"), name="imagenet", encoding=Encoding(mode="jpg"))
-    return folder / "data"
 
 
 @pytest.mark.parametrize(

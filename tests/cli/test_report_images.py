@@ -39,7 +39,7 @@ def test_what_cannot_be_drawn_leaves_no_file(runs: Path, call: Call, tmp_path: P
     assert_refused(call("report", "--figure", "6", "--out", tmp_path / "f.gif"), 2, "gif")
     assert_refused(call("report", "--figure", "6", "--out", tmp_path / "f"), 2, "svg, png, pdf")
     both = call("report", "--figure", "6", "--table", "6", "--out", path)
-    assert_refused(both, 2, "neither --table, --format nor --fill")
+    assert_refused(both, 2, "neither --table, --format, --fill nor --claims")
     assert list(tmp_path.glob("f*")) == []
 
 

@@ -14,12 +14,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
+from factories import make_job, make_run_record, record_run
 from private_postgresql import PostgreSQL
 from sqlalchemy.dialects import registry
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from resnet_cluster.errors import IntegrityError
-from resnet_cluster.results import ResultStore, RunState, schema
+from resnet_cluster.results import LayerNorms, NormsRecord, ResultStore, RunState, schema
 from resnet_cluster.results.migrate import MIGRATIONS
 
 DUMPS = sorted(Path(__file__).parent.glob("store_*.sql"))
@@ -56,6 +57,22 @@ def test_a_store_of_an_older_version_opens(dump: Path, tmp_path: Path) -> None:
     assert (run.epochs_done, run.last_epoch.train.top1_err) == (2, 59.5)
     assert run.evaluations[0].errors.top1_err == 8.61
     assert run.artefacts[0].num_bytes == 1_090_000
+
+
+def test_norms_that_an_older_version_passed_over_are_read(tmp_path: Path) -> None:
+    layers = (LayerNorms(name="conv1", forward=0.5, gradient=1e-9),)
+    norms = NormsRecord(at=datetime(2026, 3, 1, tzinfo=UTC), epoch=1, step=0, layers=layers)
+    runs, path = tmp_path / "runs", tmp_path / "store.db"
+    record_run(runs, make_run_record(make_job())).record(norms)
+    with ResultStore.open(f"sqlite:///{path}", runs_root=runs) as store:
+        store.ingest()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE norms")
+        connection.execute(f"UPDATE {schema.VERSION_TABLE} SET version_num = '0003'")
+    connection.close()
+    with ResultStore.open(f"sqlite:///{path}", runs_root=runs) as store:
+        assert store.ingest() == ()
+        assert store.norms("r-0001") == (norms,)
 
 
 def test_migrations_make_what_the_schema_says(tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ from resnet_cluster.results import (
     EnsembleRecord,
     Errors,
     EventLog,
+    LayerNorms,
     LayerStd,
+    NormsRecord,
     ResponsesRecord,
     ResultStore,
     RunState,
@@ -130,6 +132,19 @@ class TestContract:
         assert store.ingest() == ()
         assert store.responses("r-0001") == tuple(records[::-1])
         assert store.responses("r-0002") == ()
+
+    def test_norms_of_layers_come_back_by_epoch(self, store: ResultStore, root: Path) -> None:
+        log = record_run(root, RUN)
+        layers = (LayerNorms(name="conv1", forward=0.5, gradient=1e-9),)
+        records = [
+            NormsRecord(at=START, epoch=epoch, step=390 * (epoch - 1), layers=layers)
+            for epoch in (11, 1)
+        ]
+        for record in records:
+            assert log.record(record)
+        assert store.ingest() == ()
+        assert store.norms("r-0001") == tuple(records[::-1])
+        assert store.norms("r-0002") == ()
 
     def test_uses_of_a_test_set_are_counted(self, store: ResultStore, root: Path) -> None:
         assert store.uses_of_test_sets() == ()
