@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic_core import PydanticUndefined
 
 from resnet_cluster.spec import JobSpec, Spec
+from resnet_cluster.spec.vocabulary import NOT_BY_HAND
+
+SET_BY_THE_TOOL = {path[-1] for path in NOT_BY_HAND}
 
 INTRODUCTION = """# Job files
 
@@ -30,7 +33,7 @@ def _section(path: str, spec: type[Spec]) -> Iterator[str]:
     nested = {name: _specs(field.annotation) for name, field in fields}
     yield f"\n## {path or 'The job'}\n"
     yield (spec.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
-    rows = [(name, field) for name, field in fields if name != "shortened_from"]
+    rows = [(name, field) for name, field in fields if name not in SET_BY_THE_TOOL]
     yield "\n| key | value | default | |\n|---|---|---|---|"
     for name, field in rows:
         description = (field.description or "").replace("\n", " ").replace("|", "\\|")
@@ -52,12 +55,14 @@ def _values(annotation: Any) -> str:
     """What a value may be, in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if specs := _specs(annotation):
-        kinds = " or ".join(f"`{_kind(spec)}`" for spec in specs)
+        kinds = " or ".join(f"`{kind}`" for spec in specs for kind in _kind(spec).split(" or "))
         return "see below" if len(specs) == 1 else f"of kind {kinds}"
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in arguments)
     if origin is Annotated:
         return _values(arguments[0])
+    if origin is tuple and get_origin(arguments[0]) is tuple:
+        return "names and values"
     if origin is tuple:
         return f"list of: {_values(arguments[0])}"
     if origin in (Union, types.UnionType):
@@ -67,8 +72,8 @@ def _values(annotation: Any) -> str:
 
 
 def _kind(spec: type[Spec]) -> str:
-    kind = spec.model_fields.get("kind")
-    return str(get_args(kind.annotation)[0]) if kind else spec.__name__
+    kind = spec.model_fields.get("kind") or spec.model_fields.get("family")
+    return " or ".join(get_args(kind.annotation)) if kind else spec.__name__
 
 
 def _default(field: Any) -> str:
@@ -81,7 +86,7 @@ def _default(field: Any) -> str:
     if isinstance(field.default, bool):
         return f"`{str(field.default).lower()}`"
     if isinstance(field.default, tuple):
-        return f"`[{', '.join(map(str, field.default))}]`"
+        return f"`[{', '.join(map(str, field.default))}]`" if field.default else "none"
     return f"`{field.default}`"
 
 

@@ -89,7 +89,9 @@ def resume(
     output: OutputOption = Output.table,
 ) -> None:
     """Go on with a run from its newest checkpoint."""
+    from resnet_cluster.cluster.run_folder import RunFolder
     from resnet_cluster.cluster.submission import plan_job
+    from resnet_cluster.nets import offer_code
     from resnet_cluster.results import RunState
     from resnet_cluster.spec import JobSource, LoadedJob
 
@@ -103,6 +105,7 @@ def resume(
         if workers is not None:
             resources = job.resources.model_copy(update={"workers": workers})
             job = job.model_copy(update={"resources": resources})
+        offer_code(RunFolder(found.run_dir).code)
         planned = plan_job(LoadedJob(job, JobSource()))
         _check_same_experiment(planned, found)
         _run(planned, found, store, How(address=address, detach=detach, output=output))

@@ -51,8 +51,11 @@ def own_context(run: RunSummary) -> LocalContext:
     """This process as the only one that works on a run: on a GPU where there is one."""
     import torch
 
+    from resnet_cluster.cluster.run_folder import RunFolder
+    from resnet_cluster.nets import offer_code
     from resnet_cluster.training import LocalContext
 
+    offer_code(RunFolder(run.run_dir).code)
     return LocalContext(
         run_dir=run.run_dir,
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),

@@ -16,6 +16,7 @@ from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.task import MeasureTask
 from resnet_cluster.cluster.worker_output import output_in
 from resnet_cluster.data import load_manifest
+from resnet_cluster.nets import offer_code
 from resnet_cluster.results import EventLog
 from resnet_cluster.spec import load_resolved, protocols
 from resnet_cluster.training import LocalContext
@@ -29,7 +30,9 @@ def measure_worker(config: dict[str, MeasureTask]) -> None:
     task = config["task"]
     world = ray.train.get_context()
     rank = world.get_world_rank()
-    with output_in(RunFolder(task.run_dir).measuring_log(rank)):
+    folder = RunFolder(task.run_dir)
+    with output_in(folder.measuring_log(rank)):
+        offer_code(folder.code)
         torch.set_num_threads(task.num_cpus)
         job, manifest = load_resolved(task.job), load_manifest(str(task.dataset_folder))
         context = LocalContext(

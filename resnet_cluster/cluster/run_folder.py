@@ -3,6 +3,7 @@
 <run>/events/            what happened (the truth)
 <run>/checkpoints/       to go on from
 <run>/weights.pt         the weights it ended with
+<run>/code/              the Python files of a network of the user's
 <run>/logs/              what workers and Ray printed, one file each
 <run>/ray/               Ray Train's own state; nothing reads it
 <run>/stop-001           the flag that asks attempt 1 to stop
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_cluster.files import write_whole
+from resnet_cluster.spec import Code
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,17 @@ class RunFolder:
     """
 
     path: Path
+
+    @property
+    def code(self) -> Path:
+        """The files of a network of the user's, as they were when the run was asked for."""
+        return self.path / "code"
+
+    def keep_code(self, code: Code) -> None:
+        """Copy them; an installed package must be installed wherever the run goes on."""
+        for file in () if code.is_installed else code.files:
+            (self.code / file).parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self.code / file, (code.root / file).read_bytes())
 
     @property
     def ray(self) -> Path:

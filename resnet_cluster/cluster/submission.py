@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_cluster.cluster.capacity import cpus_per_worker, own_machine
+from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.data import Manifest, check_dataset, load_manifest
 from resnet_cluster.errors import PreflightError, UsageError
 from resnet_cluster.planning import DataFacts, Plan, plan
@@ -24,7 +25,7 @@ from resnet_cluster.results import (
     note_lost_owner,
 )
 from resnet_cluster.results.provenance import command_line, git_commit, versions
-from resnet_cluster.spec import JobSource, JobSpec, LoadedJob
+from resnet_cluster.spec import CustomNetSpec, JobSource, JobSpec, LoadedJob, find_code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +173,9 @@ def _create(planned: PlannedJob, runs_root: Path, name: str) -> str:
         git_commit=git_commit(),
         versions=versions(),
     )
+    if isinstance(job.model, CustomNetSpec):
+        code = find_code(job.model.entry, sha256=job.model.source_sha256)
+        RunFolder(runs_root / run_id).keep_code(code)
     EventLog(runs_root / run_id).record(record)
     return run_id
 

@@ -19,6 +19,7 @@ from resnet_cluster.cluster.task import WorkerTask
 from resnet_cluster.cluster.worker_output import output_in
 from resnet_cluster.data import load_manifest
 from resnet_cluster.errors import ResnetClusterError
+from resnet_cluster.nets import offer_code
 from resnet_cluster.results import (
     ArtefactRecord,
     AttemptEnded,
@@ -36,6 +37,7 @@ def train_worker(config: dict[str, WorkerTask]) -> None:
     folder = RunFolder(task.run_dir)
     rank = ray.train.get_context().get_world_rank()
     with output_in(folder.worker_log(task.attempt, rank)):
+        offer_code(folder.code)
         job = load_resolved(task.job)
         torch.set_num_threads(task.num_cpus)
         context = RayContext(task, folder, job.resources.checkpoint_every_steps)

@@ -1,7 +1,8 @@
-"""The paper's networks, plain and residual.
+"""The paper's networks, plain and residual, and others that jobs name.
 
 Read in this order: `architectures` (which nets there are), `shortcuts` and `blocks` (the parts),
-`resnet` (the whole and its initialisation), `counts` (parameters and FLOPs).
+`resnet` (the whole and its initialisation), `counts` (parameters and FLOPs); then `models` (any
+network that a job may name) and `custom` (those of the user's code).
 
 Importing this package does not import torch: the names that need it are loaded when first used, so
 that a job can be checked without waiting for torch.
@@ -15,13 +16,20 @@ from typing import TYPE_CHECKING
 from resnet_cluster.nets.architectures import Architecture, check_architecture, find_architecture
 
 if TYPE_CHECKING:
+    from resnet_cluster.nets.batchnorm import batchnorm_layers
     from resnet_cluster.nets.blocks import BasicBlock, Bottleneck
     from resnet_cluster.nets.counts import NetFacts, count_flops, describe, num_parameters
+    from resnet_cluster.nets.custom import offer_code
+    from resnet_cluster.nets.models import build_model, describe_model
     from resnet_cluster.nets.resnet import ResNet, build_net
 else:
     _MODULE_OF = {
         "BasicBlock": "blocks",
         "Bottleneck": "blocks",
+        "batchnorm_layers": "batchnorm",
+        "build_model": "models",
+        "describe_model": "models",
+        "offer_code": "custom",
         "NetFacts": "counts",
         "count_flops": "counts",
         "describe": "counts",
@@ -42,10 +50,14 @@ __all__ = [
     "Bottleneck",
     "NetFacts",
     "ResNet",
+    "batchnorm_layers",
+    "build_model",
     "build_net",
     "check_architecture",
     "count_flops",
     "describe",
+    "describe_model",
     "find_architecture",
     "num_parameters",
+    "offer_code",
 ]

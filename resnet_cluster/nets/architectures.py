@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 from resnet_cluster.errors import UsageError
-from resnet_cluster.spec.job import Family, Shortcut, Variant
+from resnet_cluster.spec.model import Family, Shortcut, Variant
 
 BlockKind = Literal["basic", "bottleneck"]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from resnet_cluster.nets.convolution import build_conv
 from resnet_cluster.nets.shortcuts import build_shortcut
-from resnet_cluster.spec.job import Shortcut, Variant
+from resnet_cluster.spec.model import Shortcut, Variant
 
 
 class BasicBlock(nn.Module):

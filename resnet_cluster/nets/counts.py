@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from resnet_cluster.nets.resnet import build_net
-from resnet_cluster.spec.job import Family, Shortcut, Variant
+from resnet_cluster.spec.model import Family, Shortcut, Variant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ def num_parameters(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 
-def count_flops(net: nn.Module, image_size: int) -> int:
+def count_flops(net: nn.Module, image_size: int, *, device: str = "meta") -> int:
     """Multiply-adds of the convolutions and the classifier for one image, the paper's "FLOPs".
 
     A multiplication and its addition count as one; batch normalisation, ReLU, pooling and the
@@ -38,28 +38,31 @@ def count_flops(net: nn.Module, image_size: int) -> int:
     changed: only shapes go through it, on the meta device.
 
     Args:
+        net: the net, in evaluation mode where its layers need that.
         image_size: height and width of the image, in pixels.
+        device: another one than "meta" computes, for nets whose code looks at values.
     """
     tensors = {**dict(net.named_parameters()), **dict(net.named_buffers())}
-    on_meta = {name: tensor.to("meta") for name, tensor in tensors.items()}
-    image = torch.empty(1, 3, image_size, image_size, device="meta")
-    multiply_adds = _MultiplyAdds()
+    there = {name: tensor.to(device) for name, tensor in tensors.items()}
+    image = torch.zeros(1, 3, image_size, image_size, device=device)
+    multiply_adds = _MultiplyAdds(only_shapes=device == "meta")
     with torch.no_grad(), multiply_adds:
-        functional_call(net, on_meta, (image,))
+        functional_call(net, there, (image,))
     return multiply_adds.total
 
 
 class _MultiplyAdds(TorchFunctionMode):
     """Counts every convolution and linear layer that is called while it is entered."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, only_shapes: bool) -> None:
         super().__init__()
         self.total = 0
+        self._only_shapes = only_shapes
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        output = _shaped_like(func, args)
+        output = _shaped_like(func, args) if self._only_shapes else None
         if output is None:
             output = func(*args, **(kwargs or {}))
         if func in (functional.conv2d, functional.linear):

@@ -12,7 +12,7 @@ from resnet_cluster.nets.architectures import Architecture, check_architecture, 
 from resnet_cluster.nets.blocks import BasicBlock, Bottleneck
 from resnet_cluster.nets.blur import blur_strides
 from resnet_cluster.nets.convolution import build_conv
-from resnet_cluster.spec.job import Family, Shortcut, Variant
+from resnet_cluster.spec.model import Family, Shortcut, Variant
 
 Block = BasicBlock | Bottleneck
 

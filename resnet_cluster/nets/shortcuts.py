@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnet_cluster.nets.convolution import build_conv
-from resnet_cluster.spec.job import Shortcut
+from resnet_cluster.spec.model import Shortcut
 
 
 class ZeroPaddedShortcut(nn.Module):

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from resnet_cluster.data import NUM_BUFFERS, rank_micro_batches, steps_per_epoch
 from resnet_cluster.nets import check_architecture
 from resnet_cluster.planning.facts import DataFacts
-from resnet_cluster.planning.sizes import image_sizes
-from resnet_cluster.spec import JobSource, JobSpec, protocols, run_key, schedule_in_steps
+from resnet_cluster.planning.sizes import ImageSizes, image_sizes
+from resnet_cluster.spec import (
+    JobSource,
+    JobSpec,
+    PaperNetSpec,
+    protocols,
+    run_key,
+    schedule_in_steps,
+)
+
+if TYPE_CHECKING:
+    from resnet_cluster.nets import NetFacts
 
 KEPT_CHECKPOINTS = 3
 """Checkpoints on the disk at once: the two that are kept, and one being written."""
@@ -111,15 +122,15 @@ def plan(
     lengths = schedule_in_steps(job.train, epoch_steps)
     micro_batches_per_worker = _micro_batches_per_worker(job, source)
     sizes = image_sizes(job, data, lengths, source)
-    num_parameters, flops = _count_net(job, data.num_classes, sizes.measured)
-    checkpoint_bytes = _checkpoint_bytes(job, num_parameters)
+    facts = _net_facts(job, data.num_classes, sizes, source)
+    checkpoint_bytes = _checkpoint_bytes(job, facts.num_parameters)
     predictions_bytes = _predictions_bytes(job, data)
-    end_bytes = _FLOAT_BYTES * num_parameters + predictions_bytes
+    end_bytes = _FLOAT_BYTES * facts.num_parameters + predictions_bytes
     return Plan(
         key=run_key(job, data.sha256),
         dataset_sha256=data.sha256,
-        num_parameters=num_parameters,
-        flops=flops,
+        num_parameters=facts.num_parameters,
+        flops=facts.flops,
         num_train_images=num_train_images,
         num_holdout_images=job.data.holdout,
         num_test_images=data.num_test_images,
@@ -146,6 +157,8 @@ def plan(
 
 def _check_model(job: JobSpec, source: JobSource) -> None:
     model = job.model
+    if not isinstance(model, PaperNetSpec):
+        return  # it is tried out when it is counted
     with source.blamed("model.depth"):
         check_architecture(model.family, model.depth, model.shortcut)
     with source.blamed("model.variant"):
@@ -184,20 +197,19 @@ def _micro_batches_per_worker(job: JobSpec, source: JobSource) -> tuple[int, ...
     return tuple(len(share) for share in shares)
 
 
-def _count_net(job: JobSpec, num_classes: int, image_size: int) -> tuple[int, int]:
-    """Parameters, and multiply-adds of one image."""
-    from resnet_cluster.nets import describe  # imports torch: only once all else is well
+def _net_facts(job: JobSpec, num_classes: int, sizes: ImageSizes, source: JobSource) -> NetFacts:
+    """Parameters, and multiply-adds of one image that is measured."""
+    from resnet_cluster.nets import describe_model  # imports torch: only once all else is well
 
-    facts = describe(
-        family=job.model.family,
-        depth=job.model.depth,
-        shortcut=job.model.shortcut,
-        variant=job.model.variant,
-        blur_pool=job.model.blur_pool,
-        num_classes=num_classes,
-        image_size=image_size,
-    )
-    return facts.num_parameters, facts.flops
+    scales = job.evaluate.scales if "multi-scale" in job.evaluate.protocols else ()
+    with source.blamed("model.entry" if job.model.family == "custom" else "model.arch"):
+        return describe_model(
+            job.model,
+            num_classes=num_classes,
+            sizes=(sizes.measured, *sizes.training),
+            measured_sizes=scales,
+            watched=job.evaluate.norms_every > 0,
+        )
 
 
 def _predictions_bytes(job: JobSpec, data: DataFacts) -> int:

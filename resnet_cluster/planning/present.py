@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from resnet_cluster.planning.plan import Plan
-from resnet_cluster.spec import JobSpec
+from resnet_cluster.spec import CustomNetSpec, JobSpec, PaperNetSpec, TorchvisionNetSpec
 
 SCHEMA_VERSION = 1
 """Version of the JSON object; within a version keys are only added."""
@@ -44,13 +44,18 @@ def as_rows(plan: Plan, job: JobSpec) -> list[tuple[str, str]]:
 
 
 def _network(plan: Plan, job: JobSpec) -> str:
-    model = job.model
-    blur = ", BlurPool" if model.blur_pool else ""
-    kind = "plain" if model.shortcut == "none" else f"residual, shortcut {model.shortcut}"
-    return (
-        f"{model.family} {model.depth} layers, {kind}, {model.variant}{blur}: "
-        f"{_count(plan.num_parameters)} parameters, {plan.flops:.3g} multiply-adds an image"
-    )
+    size = f"{_count(plan.num_parameters)} parameters, {plan.flops:.3g} multiply-adds an image"
+    match job.model:
+        case PaperNetSpec() as model:
+            blur = ", BlurPool" if model.blur_pool else ""
+            kind = "plain" if model.shortcut == "none" else f"residual, shortcut {model.shortcut}"
+            name = f"{model.family} {model.depth} layers, {kind}, {model.variant}{blur}"
+        case TorchvisionNetSpec(arch=arch):
+            name = f"torchvision's {arch}"
+        case CustomNetSpec() as model:
+            options = "".join(f", {name}={value}" for name, value in model.options)
+            name = f"{model.entry}{options}, source {model.source_sha256[:12]}"
+    return f"{name}: {size}"
 
 
 def _data(plan: Plan, job: JobSpec) -> str:

@@ -10,11 +10,15 @@ from functools import cached_property
 
 from resnet_cluster.report.comparability import differences
 from resnet_cluster.report.experiments import CIFAR10, Experiment
+from resnet_cluster.report.naming import arch_of
 from resnet_cluster.report.published import Protocol, Published
 from resnet_cluster.results import DatasetFacts, RunState, RunSummary
 from resnet_cluster.spec import Shortcut
 
 _PREPARATIONS = {"CIFAR-10": "cifar10", "ImageNet": "/data/imagenet"}
+_OTHERS = {"vgg16": "imagenet_vgg16"}
+"""Shipped jobs of networks that are not the paper's, but that its authors tested themselves (Table
+3's caption says so of VGG-16), by their names in torchvision."""
 _USUAL_NAMES = {"CIFAR-10": "cifar10", "ImageNet": "imagenet"}
 """Of the data set, as the shipped jobs call it."""
 
@@ -44,6 +48,8 @@ class Filling:
 
     def command(self, published: Published) -> str:
         """What fills the cell beside a published figure; empty where we have no such network."""
+        if published.arch in _OTHERS:
+            return self._other(_OTHERS[published.arch], published)
         if published.depth is None:
             return ""
         if trained := self._trained(published):
@@ -66,6 +72,18 @@ class Filling:
         job, name = _shipped(depth, shortcut, self.experiment)
         name = free_name(name + mark, {run.name for run in self.runs})
         return self._submit(job, depth, shortcut, name, words)
+
+    def _other(self, job: str, published: Published) -> str:
+        """Of a network that is not the paper's own: our figure stands beneath its authors'."""
+        own = [run for run in self.runs if arch_of(run.job.model) == published.arch]
+        own = [run for run in own if self.experiment.holds(run.dataset) and has_weights(run)]
+        figures = (figure.protocol for run in own for figure in run.evaluations)
+        if published.protocol in map(self.experiment.protocols.get, figures):
+            return ""
+        if own:
+            return measuring(own[-1], published.protocol)
+        name = free_name(job, {run.name for run in self.runs})
+        return self._words(job, [], name)
 
     def _trained(self, published: Published) -> RunSummary | None:
         """A run like the paper's that lacks but the figure."""
@@ -91,14 +109,19 @@ class Filling:
         name: str,
         more: Sequence[str] = (),
     ) -> str:
-        words = ["resnet-cluster", "submit", f"jobs/{job.file}.yaml"]
+        words: list[str] = []
         for key, value in job.changes(depth, shortcut):
             words += ["--set", f"{key}={value}"]
-        words += more
+        return self._words(job.file, [*words, *more], name)
+
+    def _words(self, file: str, words: Sequence[str], name: str) -> str:
+        """The command that submits a shipped job, on the data set that is there."""
         data, _ = self._data_set()
         if data != _USUAL_NAMES[self.experiment.dataset]:
-            words += ["--data", data]
-        return shlex.join(words if name == job.file else [*words, "--name", name])
+            words = [*words, "--data", data]
+        if name != file:
+            words = [*words, "--name", name]
+        return shlex.join(["resnet-cluster", "submit", f"jobs/{file}.yaml", *words])
 
     def _data_set(self) -> tuple[str, bool]:
         """Name for the paper's data set, and whether it is prepared."""

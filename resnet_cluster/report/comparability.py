@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 
 from resnet_cluster.report.experiments import CIFAR10, IMAGENET, Experiment, experiment_of
-from resnet_cluster.report.naming import model_name
+from resnet_cluster.report.naming import depth_of, model_name
 from resnet_cluster.results import DatasetFacts, EvaluationRecord, RunSummary
 from resnet_cluster.spec import (
     DataSpec,
     ErrorWarmup,
     JobSpec,
     ModelSpec,
+    PaperNetSpec,
     ShorterSideJitterSpec,
     StepSchedule,
     TrainSpec,
@@ -102,6 +103,9 @@ def course_of(run: RunSummary) -> Hashable:
 
 
 def _of_model(model: ModelSpec, experiment: Experiment) -> Iterator[str]:
+    if not isinstance(model, PaperNetSpec):
+        yield f"{model_name(model)}, no network of the paper's"
+        return
     if model.family != experiment.family:
         names = {"cifar": "CIFAR's", "imagenet": "ImageNet's"}
         yield f"{names[model.family]} network, not {names[experiment.family]}"
@@ -113,7 +117,7 @@ def _of_model(model: ModelSpec, experiment: Experiment) -> Iterator[str]:
         yield "BlurPool"
 
 
-def _missing(model: ModelSpec, experiment: Experiment) -> str:
+def _missing(model: PaperNetSpec, experiment: Experiment) -> str:
     """Why the paper has no such network."""
     depths = {row.depth for row in experiment.rows if row.depth}
     where = "Table 6 has" if experiment is CIFAR10 else "the paper has"
@@ -212,7 +216,7 @@ def _of_recipe(job: JobSpec, experiment: Experiment) -> Iterator[str]:
         if mine != theirs and key not in experiment.unstated:
             yield words.format(ours=mine, paper=theirs)
     yield from _of_schedule(train, experiment)
-    is_warmed = job.model.depth >= experiment.fewest_warmed_layers
+    is_warmed = (depth_of(job.model) or 0) >= experiment.fewest_warmed_layers
     yield from _of_warmup(train, experiment.warmup if is_warmed else None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from resnet_cluster.report.commands import Filling
 from resnet_cluster.report.experiments import IMAGENET
+from resnet_cluster.report.naming import papers_net
 from resnet_cluster.report.published import TABLE_1, TABLE_2, TABLE_3, Architecture, Published
 from resnet_cluster.report.rows import Row, Sources, Table
 from resnet_cluster.results import RunSummary
@@ -48,10 +49,6 @@ def _trained(architecture: Architecture) -> Published:
 
 def _is(run: RunSummary, trained: Published) -> bool:
     """Whether a run's network is the table's, on images of its size and as many classes."""
-    model, dataset = run.job.model, run.dataset
-    return (
-        (model.family, model.depth, model.shortcut)
-        == (IMAGENET.family, trained.depth, trained.shortcut)
-        and (model.variant, model.blur_pool) == ("v1", False)
-        and (dataset.image_size, dataset.num_classes) == (_IMAGE_SIZE, IMAGENET.num_classes)
-    )
+    wanted = (IMAGENET.family, trained.depth, trained.shortcut)
+    size = (run.dataset.image_size, run.dataset.num_classes)
+    return papers_net(run.job.model) == wanted and size == (_IMAGE_SIZE, IMAGENET.num_classes)

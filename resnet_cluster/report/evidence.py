@@ -17,6 +17,7 @@ from typing import Protocol
 from resnet_cluster.report.claims import Measure, Net, Part
 from resnet_cluster.report.comparability import course_of, differences, reservations
 from resnet_cluster.report.figures import Details
+from resnet_cluster.report.naming import papers_net
 from resnet_cluster.results import EpochRecord, EvaluationRecord, NormsRecord, RunState, RunSummary
 
 
@@ -55,9 +56,8 @@ class Evidence:
         self._trained: dict[Net, tuple[RunSummary, ...]] = {}
         self._runs: dict[tuple[str, int, str], list[RunSummary]] = defaultdict(list)
         for run in runs:
-            model = run.job.model
-            if (model.variant, model.blur_pool) == ("v1", False):
-                self._runs[model.family, model.depth, model.shortcut].append(run)
+            if net := papers_net(run.job.model):
+                self._runs[net].append(run)
 
     def trained(self, net: Net) -> tuple[RunSummary, ...]:
         """The runs of a network that have ended and whose training is evidence."""

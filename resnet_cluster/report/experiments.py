@@ -26,6 +26,7 @@ from resnet_cluster.spec import (
     ErrorWarmup,
     Family,
     ModelSpec,
+    PaperNetSpec,
     PlateauSchedule,
     ShorterSideJitterSpec,
     StepSchedule,
@@ -70,7 +71,7 @@ class Experiment:
 
     def rows_of(self, model: ModelSpec) -> tuple[Published, ...]:
         """Those of a network of ours."""
-        if model.family != self.family:
+        if not isinstance(model, PaperNetSpec) or model.family != self.family:
             return ()
         wanted = (model.depth, model.shortcut)
         return tuple(row for row in self.rows if (row.depth, row.shortcut) == wanted)

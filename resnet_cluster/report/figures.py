@@ -15,7 +15,7 @@ from typing import Protocol
 from resnet_cluster.errors import PreflightError, UsageError
 from resnet_cluster.report.comparability import course_of, differences
 from resnet_cluster.report.experiments import CIFAR10
-from resnet_cluster.report.naming import model_name
+from resnet_cluster.report.naming import model_name, papers_net, shortcut_of
 from resnet_cluster.report.paper_figures import BOTH, FIGURES, RESPONSES, Net, PaperFigure
 from resnet_cluster.results import EpochRecord, ResponsesRecord, RunState, RunSummary
 
@@ -174,13 +174,7 @@ def _chosen(paper: PaperFigure, runs: Sequence[RunSummary]) -> dict[Net, RunSumm
 
 
 def _is(run: RunSummary, net: Net, paper: PaperFigure) -> bool:
-    model = run.job.model
-    is_papers = (model.family, model.variant, model.blur_pool) == (
-        paper.experiment.family,
-        "v1",
-        False,
-    )
-    return is_papers and (model.depth, model.shortcut) == net
+    return papers_net(run.job.model) == (paper.experiment.family, *net)
 
 
 def _curve(run: RunSummary, epochs: Sequence[EpochRecord], split: str) -> Curve:
@@ -202,7 +196,7 @@ def _note(paper: PaperFigure, chosen: dict[Net, RunSummary]) -> str:
     runs = list(chosen.values())
     parts = [f"{runs[0].dataset.name}, our runs"]
     # Of one course all differ alike, but that the paper's tables have no plain nets.
-    residual = [run for run in runs if run.job.model.shortcut != "none"]
+    residual = [run for run in runs if shortcut_of(run.job.model) != "none"]
     words = differences((residual or runs)[-1], None)
     parts += [difference for difference in words if "no plain" not in difference]
     nets = {net for panel in paper.panels for net in panel}

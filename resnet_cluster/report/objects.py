@@ -6,7 +6,7 @@ from typing import Any
 
 from resnet_cluster.report.build import Report
 from resnet_cluster.report.measured import Measured
-from resnet_cluster.report.naming import model_name
+from resnet_cluster.report.naming import depth_of, model_name, shortcut_of
 from resnet_cluster.report.rows import Row
 
 SCHEMA_VERSION = 1
@@ -51,8 +51,8 @@ def _of_run(figure: Measured) -> dict[str, Any]:
         "key": run.key,
         "state": run.state.value,
         "model": model_name(run.job.model),
-        "depth": run.job.model.depth,
-        "shortcut": run.job.model.shortcut,
+        "depth": depth_of(run.job.model),
+        "shortcut": shortcut_of(run.job.model),
         "num_parameters": run.record.num_parameters,
         "flops": run.record.flops,
         "dataset": run.dataset.name,

@@ -51,6 +51,9 @@ class Published:
     depth: int | None = None
     """Depth of our network of the same kind; None where we have none."""
     shortcut: Literal["none", "A", "B", "C"] | None = None
+    arch: str = ""
+    """torchvision's name of a network that is not the paper's own; its figure is of weights and of
+    a recipe that are its authors'."""
 
 
 _BASIC = ((64, 64), (128, 128), (256, 256), (512, 512))
@@ -79,6 +82,7 @@ def _ten_crop(
     *,
     depth: int | None = None,
     shortcut: Literal["none", "A", "B", "C"] | None = None,
+    arch: str = "",
 ) -> Published:
     return Published(
         table=table,
@@ -91,6 +95,7 @@ def _ten_crop(
         layers=depth,
         depth=depth,
         shortcut=shortcut,
+        arch=arch,
     )
 
 
@@ -102,8 +107,8 @@ TABLE_2 = (
 )
 
 TABLE_3 = (
-    _ten_crop(3, "VGG-16", 28.07, 9.33),
-    _ten_crop(3, "GoogLeNet", None, 9.15),
+    _ten_crop(3, "VGG-16", 28.07, 9.33, arch="vgg16"),
+    _ten_crop(3, "GoogLeNet", None, 9.15, arch="googlenet"),
     _ten_crop(3, "PReLU-net", 24.27, 7.38),
     _ten_crop(3, "plain-34", 28.54, 10.02, depth=34, shortcut="none"),
     _ten_crop(3, "ResNet-34 A", 25.03, 7.76, depth=34, shortcut="A"),

@@ -10,10 +10,10 @@ from resnet_cluster.report import costs, ensembles
 from resnet_cluster.report.commands import Filling
 from resnet_cluster.report.experiments import CIFAR10, Experiment, experiment_on
 from resnet_cluster.report.measured import Cell, Identity, Measured, cells
-from resnet_cluster.report.naming import model_name, parameters_text
+from resnet_cluster.report.naming import depth_of, model_name, parameters_text
 from resnet_cluster.report.published import PUBLISHED, Published
 from resnet_cluster.report.rows import Row, Sources, Table
-from resnet_cluster.spec import ModelSpec
+from resnet_cluster.spec import ModelSpec, PaperNetSpec, TorchvisionNetSpec
 
 TITLES = {
     1: costs.TITLE,
@@ -71,7 +71,9 @@ def _model(cell: Cell) -> ModelSpec:
 def _home(cell: Cell, number: int, experiment: Experiment) -> Published | None:
     """The paper's row that a cell fills or stands beneath: of its network, else of its depth."""
     model = _model(cell)
-    if model.family != experiment.family:
+    if isinstance(model, TorchvisionNetSpec):
+        return next((row for row in PUBLISHED[number] if row.arch == model.arch), None)
+    if not isinstance(model, PaperNetSpec) or model.family != experiment.family:
         return None
     alike = [row for row in PUBLISHED[number] if row.depth == model.depth]
     exact = [row for row in alike if row.shortcut == model.shortcut]
@@ -127,7 +129,7 @@ def _own_row(cell: Cell) -> Row:
     run = cell.figures[0].run
     return Row(
         model=model_name(run.job.model),
-        layers=run.job.model.depth,
+        layers=depth_of(run.job.model),
         num_parameters=parameters_text(run.record.num_parameters),
         published=None,
         cell=cell,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from resnet_cluster.spec.base import Spec
+from resnet_cluster.spec.code import Code, find_code
 from resnet_cluster.spec.data import (
     AugmentSpec,
     DataSpec,
@@ -15,16 +16,22 @@ from resnet_cluster.spec.job import (
     NAME_PATTERN,
     Average,
     EvaluateSpec,
-    Family,
     JobSpec,
-    ModelSpec,
     ProtocolKind,
     ResourceSpec,
-    Shortcut,
 )
 from resnet_cluster.spec.key import PIXELS_VERSION, TRAINING_SEMANTICS, recipe_hash, run_key
 from resnet_cluster.spec.lengths import StepLengths, crop_side, schedule_in_steps
 from resnet_cluster.spec.load import LoadedJob, load_job, load_resolved
+from resnet_cluster.spec.model import (
+    CustomNetSpec,
+    Family,
+    ModelSpec,
+    PaperNetSpec,
+    Shortcut,
+    TorchvisionNetSpec,
+    Variant,
+)
 from resnet_cluster.spec.protocol import (
     PAD,
     Flip,
@@ -57,9 +64,11 @@ __all__ = [
     "TRAINING_SEMANTICS",
     "AugmentSpec",
     "Average",
+    "Code",
     "ConstantSchedule",
     "CopiedJobs",
     "CosineSchedule",
+    "CustomNetSpec",
     "DataSpec",
     "Document",
     "EmaSpec",
@@ -75,6 +84,7 @@ __all__ = [
     "LoadedJob",
     "ModelSpec",
     "MultiScale",
+    "PaperNetSpec",
     "PlateauSchedule",
     "Protocol",
     "ProtocolKind",
@@ -87,11 +97,14 @@ __all__ = [
     "StepLengths",
     "StepSchedule",
     "TenCrops",
+    "TorchvisionNetSpec",
     "TrainSpec",
+    "Variant",
     "ViewSpec",
     "build_protocol",
     "copy_jobs",
     "crop_side",
+    "find_code",
     "load_job",
     "load_resolved",
     "load_yaml",

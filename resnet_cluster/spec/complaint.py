@@ -52,8 +52,9 @@ def _unknown_key(fault: ErrorDetails, source: JobSource) -> JobError:
         mend = f"did you mean {near}?"
     else:
         mend = f"{_section_name(section)} has {', '.join(vocabulary.known_keys(node))}"
-    if source.where((*section, "kind")).startswith("--set"):
-        mend += f"; to replace all of it: --set '{dotted_key(section)}={{kind: ...}}'"
+    kind = next((name for name in ("kind", "family") if name in vocabulary.known_keys(node)), None)
+    if kind and source.where((*section, kind)).startswith("--set"):
+        mend += f"; to replace all of it: --set '{dotted_key(section)}={{{kind}: ...}}'"
     path = (*section, str(key))
     return JobError(f"unknown key {dotted_key(path)}", where=source.where(path), mend=mend)
 
@@ -67,9 +68,10 @@ def _missing_key(fault: ErrorDetails, source: JobSource) -> JobError:
 
 def _unknown_kind(fault: ErrorDetails, source: JobSource) -> JobError:
     section, node = vocabulary.locate(fault["loc"])
-    path = (*section, "kind")
+    key = vocabulary.kind_key(node)
+    path = (*section, key)
     kinds = vocabulary.one_of(vocabulary.kinds(node))
-    given = fault["input"].get("kind") if isinstance(fault["input"], dict) else None
+    given = fault["input"].get(key) if isinstance(fault["input"], dict) else None
     message = f"{dotted_key(path)} is {_shown(given)}, and must be {kinds}"
     if fault["type"] == "union_tag_not_found":
         message = f"the key {dotted_key(path)} is missing; it is {kinds}"

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from resnet_cluster.spec.base import Spec, SpecError, number_text
 from resnet_cluster.spec.data import DataSpec, RandomResizedSpec, Side
+from resnet_cluster.spec.model import ModelSpec
 from resnet_cluster.spec.train import PlateauSchedule, TrainSpec
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
@@ -21,27 +22,8 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
-Family = Literal["imagenet", "cifar"]
-Shortcut = Literal["none", "A", "B", "C"]
-Variant = Literal["v1", "v1.5"]
 ProtocolKind = Literal["single", "flip", "ten-crop", "multi-scale"]
 Average = Literal["softmax", "logits"]
-
-
-class ModelSpec(Spec):
-    """The network: section 3.3 and Table 1 of the paper for `imagenet`, section 4.2 for `cifar`."""
-
-    family: Family
-    """`imagenet` (7x7 stem, four stages) or `cifar` (3x3 stem, three stages)."""
-    depth: Annotated[int, Field(ge=1, le=10_000)]
-    """Weighted layers: 18, 34, 50, 101 or 152 for imagenet; 6n+2 for cifar."""
-    shortcut: Shortcut
-    """`none` is the plain net; A pads with zeros, B projects where dimensions rise, C always."""
-    variant: Variant = "v1"
-    """Where a bottleneck has its stride: `v1` in the first 1x1 (the paper), `v1.5` in the 3x3."""
-    blur_pool: bool = False
-    """Whether a low pass comes before each convolution with a stride (Zhang 2019, where
-    ffcv-imagenet has it); the paper has none."""
 
 
 class EvaluateSpec(Spec):

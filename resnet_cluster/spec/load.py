@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from resnet_cluster.errors import IntegrityError
 from resnet_cluster.spec.base import Spec
+from resnet_cluster.spec.code import find_code
 from resnet_cluster.spec.complaint import validated
 from resnet_cluster.spec.job import JobSpec, Name, Seed
+from resnet_cluster.spec.model import CustomNetSpec
 from resnet_cluster.spec.overrides import Override, flag_override, overridden, parse_override
 from resnet_cluster.spec.reader import load_yaml
 from resnet_cluster.spec.resize import settle_length
@@ -56,14 +58,23 @@ def load_job(
     changes = [parse_override(text) for text in overrides]
     changes += _flags(name=name, seed=seed, workers=workers, data=data)
     job = overridden(file, changes)
-    if NOT_BY_HAND in job.source.places:
-        raise job.source.error(
-            dotted_key(NOT_BY_HAND),
-            f"{dotted_key(NOT_BY_HAND)} is set by the tool, and cannot be set by hand",
-            mend="remove it; it appears when an override changes the job's length",
-        )
+    for path_by_tool in NOT_BY_HAND:
+        if path_by_tool in job.source.places:
+            key = dotted_key(path_by_tool)
+            message = f"{key} is set by the tool, and cannot be set by hand"
+            raise job.source.error(key, message, mend="remove it")
     job = settle_length(file, job)
-    return LoadedJob(validated(job.values, job.source), job.source)
+    return LoadedJob(_with_code(validated(job.values, job.source), job.source), job.source)
+
+
+def _with_code(job: JobSpec, source: JobSource) -> JobSpec:
+    """The job with the hash of the code of its network, where that is the user's."""
+    if not isinstance(job.model, CustomNetSpec):
+        return job
+    with source.blamed("model.entry"):
+        code = find_code(job.model.entry)
+    model = job.model.model_copy(update={"source_sha256": code.sha256})
+    return job.model_copy(update={"model": model})
 
 
 def load_resolved(job: Mapping[str, object]) -> JobSpec:

@@ -14,8 +14,8 @@ from resnet_cluster.spec.source import KeyPath, dotted_key
 Node = dict[str, Any]
 """A node of the JSON schema of JobSpec, references followed."""
 
-NOT_BY_HAND: KeyPath = ("train", "shortened_from")
-"""The one key that a resolved job has and a job file must not."""
+NOT_BY_HAND: tuple[KeyPath, ...] = (("train", "shortened_from"), ("model", "source_sha256"))
+"""Keys that a resolved job has and a job file must not."""
 
 
 def locate(location: Iterable[str | int]) -> tuple[KeyPath, Node]:
@@ -40,13 +40,20 @@ def locate(location: Iterable[str | int]) -> tuple[KeyPath, Node]:
 
 def known_keys(node: Node) -> list[str]:
     """The keys that a section may have, in the order of the specs."""
-    return [key for key in _properties(node) if key != NOT_BY_HAND[-1]]
+    hidden = {path[-1] for path in NOT_BY_HAND}
+    return [key for key in _properties(node) if key not in hidden]
 
 
 def kinds(node: Node) -> list[str]:
     """The kinds of a section that is of one of several kinds, in the order of the specs."""
-    members = [_resolved(member) for member in node["oneOf"]]
-    return [member["properties"]["kind"]["const"] for member in members]
+    key = kind_key(node)
+    said = [_resolved(member)["properties"][key] for member in node["oneOf"]]
+    return [kind for each in said for kind in each.get("enum", [each.get("const")])]
+
+
+def kind_key(node: Node) -> str:
+    """The key of such a section that says which: `kind`, or the `family` of a network."""
+    return str(node["discriminator"]["propertyName"])
 
 
 def is_section(node: Node) -> bool:
@@ -69,13 +76,13 @@ def nearest_key(section: KeyPath, node: Node, key: str) -> str | None:
     """The dotted key that was probably meant by an unknown one, if there is a likely one."""
     if near := difflib.get_close_matches(key, known_keys(node), n=1):
         return dotted_key((*section, near[0]))
-    elsewhere = [path for path in _all_keys() if path[-1] == key and path != NOT_BY_HAND]
+    elsewhere = [path for path in _all_keys() if path[-1] == key and path not in NOT_BY_HAND]
     return dotted_key(elsewhere[0]) if elsewhere else None
 
 
 def _allowed(node: Node) -> str:
     if "discriminator" in node:
-        return f"a section whose kind is {one_of(kinds(node))}"
+        return f"a section whose {kind_key(node)} is {one_of(kinds(node))}"
     if "properties" in node:
         return f"a section with {', '.join(node.get('required', known_keys(node)))}"
     if "enum" in node or "const" in node:
@@ -90,6 +97,8 @@ def _allowed(node: Node) -> str:
             return f"a list, each item of it {item}"
         case "boolean":
             return "true or false"
+        case "object":
+            return "a section of names and values"
         case "integer":
             return f"a whole number{_bounds(node)}"
         case "number":
@@ -116,9 +125,11 @@ def one_of(words: Iterable[object]) -> str:
 
 
 def _all_keys() -> Iterator[KeyPath]:
-    """Every key of a job but those that only one kind of a section has; sections come first."""
+    """Every key of a job; of a section of several kinds those of the first. Sections come first."""
 
     def below(path: KeyPath, node: Node) -> Iterator[KeyPath]:
+        if "discriminator" in node:
+            node = _resolved(node["oneOf"][0])
         for key, child in _properties(node).items():
             yield (*path, key)
             yield from below((*path, key), _resolved(child))

@@ -13,18 +13,18 @@ communication per step. Rank 0's part starts as r, the others' as zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from resnet_cluster.nets import batchnorm_layers
 
 
 class BatchNormParts:
     """This rank's parts of the running statistics of a network.
 
     Args:
-        net: its BatchNorm2d layers must share one momentum; their buffers become parts here.
+        net: its batch normalisations must share one momentum; their buffers become parts here.
         world_rank: this rank.
         world_size: number of ranks; with one rank the part is the whole and nothing is done.
         micro_batches: this rank's places among the step's micro-batches.
@@ -43,10 +43,10 @@ class BatchNormParts:
         self.parts = running_statistics(net)
         self._others = num_micro_batches - len(micro_batches)
         self._counters = batch_counters(net)
-        keep = 1.0 - _momentum(net)
+        keep = 1.0 - _momentum(net) if self.parts else 1.0
         self._before = keep**micro_batches.start
         self._after = keep ** (num_micro_batches - micro_batches.stop)
-        if world_rank > 0:
+        if world_rank > 0 and self.parts:
             torch._foreach_zero_(self.parts)
         self._is_whole = world_size == 1
 
@@ -61,13 +61,13 @@ class BatchNormParts:
         """Give the part the weight that the micro-batches of higher ranks leave it."""
         if self._after != 1.0:
             torch._foreach_mul_(self.parts, self._after)
-        if self._others:
+        if self._others and self._counters:
             torch._foreach_add_(self._counters, self._others)
 
     @torch.no_grad()
     def whole(self, parts: list[Tensor]) -> list[Tensor]:
         """The sums over all ranks of such parts; every rank calls it."""
-        if self._is_whole:
+        if self._is_whole or not parts:
             return [part.clone() for part in parts]
         flat = torch.cat(parts)
         dist.all_reduce(flat)
@@ -77,7 +77,7 @@ class BatchNormParts:
 def running_statistics(net: nn.Module) -> list[Tensor]:
     """The running means and variances of a network, in the order of its layers."""
     buffers: list[Tensor] = []
-    for layer in _layers(net):
+    for layer in batchnorm_layers(net):
         assert layer.running_mean is not None
         assert layer.running_var is not None
         buffers += [layer.running_mean, layer.running_var]
@@ -86,16 +86,12 @@ def running_statistics(net: nn.Module) -> list[Tensor]:
 
 def batch_counters(net: nn.Module) -> list[Tensor]:
     """The counts of micro-batches that a network's layers have seen."""
-    counters = (layer.num_batches_tracked for layer in _layers(net))
+    counters = (layer.num_batches_tracked for layer in batchnorm_layers(net))
     return [counter for counter in counters if counter is not None]
 
 
-def _layers(net: nn.Module) -> Iterable[nn.BatchNorm2d]:
-    return (module for module in net.modules() if isinstance(module, nn.BatchNorm2d))
-
-
 def _momentum(net: nn.Module) -> float:
-    momenta = {layer.momentum for layer in _layers(net)}
+    momenta = {layer.momentum for layer in batchnorm_layers(net)}
     assert len(momenta) == 1, f"layers of different momentum: {momenta}"
     momentum = momenta.pop()
     assert momentum is not None, "a cumulative average is not a moving one"

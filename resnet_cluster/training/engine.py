@@ -21,6 +21,7 @@ from resnet_cluster.training.batchnorm import (
 )
 from resnet_cluster.training.ema import Ema
 from resnet_cluster.training.gradients import GradientSum
+from resnet_cluster.training.noise import Noise
 from resnet_cluster.training.norms import NormsProbe
 from resnet_cluster.training.optimizer import build_optimizer
 from resnet_cluster.training.pixels import Pixels
@@ -39,6 +40,7 @@ class Engine:
         world_rank: this rank.
         world_size: number of ranks; with more than one, torch.distributed is initialised.
         micro_batches: this rank's places among the step's micro-batches.
+        seed: of what the network itself draws while it trains, such as dropout.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Engine:
         world_rank: int,
         world_size: int,
         micro_batches: range,
+        seed: int = 0,
     ) -> None:
         self.net = net
         self.train = train
@@ -58,7 +61,8 @@ class Engine:
         self.optimizer = build_optimizer(net, train)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=train.precision == "fp16")
         self.gradients = GradientSum(net, world_size)
-        self.num_micro_batches = len(micro_batches)
+        self.micro_batches = micro_batches
+        self.noise = Noise(net, seed)
         self.statistics = BatchNormParts(
             net,
             world_rank=world_rank,
@@ -77,6 +81,7 @@ class Engine:
         *,
         epoch: int,
         lr: float,
+        number: int = 0,
         probe: NormsProbe | None = None,
     ) -> None:
         """Take one optimiser step on this rank's micro-batches; waits for no device.
@@ -85,11 +90,13 @@ class Engine:
             batches: exactly this rank's micro-batches of the step, in order.
             epoch: counted from 0; with the seed and an image's number it fixes its augmentation.
             lr: learning rate of the step.
+            number: of the step, counted from 0 over the whole training.
             probe: watches the first micro-batch.
         """
         self.optimizer.zero_grad()
         self.statistics.before_step()
         for place, batch in enumerate(batches, start=1):
+            self.noise.begin(number, self.micro_batches.start + place - 1)
             with probe.watching(self.net) if probe and place == 1 else contextlib.nullcontext():
                 loss = self._loss(batch, epoch)
             if place == self.num_micro_batches:
@@ -101,6 +108,11 @@ class Engine:
         self.scaler.update()
         if self.ema:
             self.ema.update()
+
+    @property
+    def num_micro_batches(self) -> int:
+        """Of a step, on this rank."""
+        return len(self.micro_batches)
 
     @property
     def loss_scale(self) -> float:
@@ -133,8 +145,9 @@ class Engine:
         parameters: list[Tensor] = list(self.ema.parameters if self.ema else self.net.parameters())
         parts = self.ema.parts if self.ema else self.statistics.parts
         torch._foreach_copy_(list(self._measured.parameters()), parameters)
-        torch._foreach_copy_(running_statistics(self._measured), self.statistics.whole(parts))
-        torch._foreach_copy_(batch_counters(self._measured), batch_counters(self.net))
+        if parts:  # or there is no batch normalisation
+            torch._foreach_copy_(running_statistics(self._measured), self.statistics.whole(parts))
+            torch._foreach_copy_(batch_counters(self._measured), batch_counters(self.net))
         return self._measured.eval()
 
     @torch.no_grad()

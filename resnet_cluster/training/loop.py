@@ -173,7 +173,7 @@ class Loop:
         self._lr = self.rate.at(self.step)
         probe = self._probe(epoch)
         scale = self.engine.loss_scale if probe else 1.0  # a step may change it
-        self.engine.step(own, epoch=epoch, lr=self._lr, probe=probe)
+        self.engine.step(own, epoch=epoch, lr=self._lr, number=self.step, probe=probe)
         if probe:
             layers = probe.layers(scale)
             self.context.report(NormsResult(epoch=epoch + 1, step=self.step, layers=layers))

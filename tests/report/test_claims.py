@@ -45,7 +45,7 @@ from resnet_cluster.report.verdicts import (
     seeds_for,
 )
 from resnet_cluster.results import RunState
-from resnet_cluster.spec import JobSpec, ModelSpec
+from resnet_cluster.spec import JobSpec, PaperNetSpec
 
 ASKED = tuple(claim.number for claim in CLAIMS if claim.number not in (11, 13))
 """Claims that runs settle."""
@@ -355,7 +355,7 @@ def test_the_commands_train_what_the_claim_asks(net: Net) -> None:
     assert len({job.name for job in jobs}) == len(jobs) >= 3
     assert [job.seed for job in jobs] == list(range(len(jobs)))
     for job in jobs:
-        assert job.model == ModelSpec(
+        assert job.model == PaperNetSpec(
             family=net.experiment.family, depth=net.depth, shortcut=net.shortcut
         )
     trained = simulate(true, nets=[net], change=lambda job: jobs[job.seed])

@@ -98,9 +98,48 @@ def test_names_of_the_runs_differ_from_net_to_net() -> None:
         (row.depth, row.shortcut): table_row.command
         for number in (2, 3, 4)
         for table_row in table_of(number, []).rows
-        if (row := table_row.published) and table_row.command
+        if (row := table_row.published) and table_row.command and row.depth
     }
     assert len(set(commands.values())) == len(commands) == 9
+
+
+def test_vgg_16_is_trained_and_measured_beneath_its_authors_figure() -> None:
+    """Table 3's caption says that the authors tested it themselves; of the others they did not."""
+    vgg, googlenet = PUBLISHED[3][:2]
+    empty = table_of(3, [])
+    command = paper_row(empty, vgg).command
+    assert command == "resnet-cluster submit jobs/imagenet_vgg16.yaml"
+    assert paper_row(empty, googlenet).command == ""
+    run = make_imagenet_run(shipped("imagenet_vgg16"), {"single": 30.0})
+    evaluate = f"resnet-cluster evaluate {run.run_id} --protocol ten-crop"
+    assert paper_row(table_of(3, [run]), vgg).command == evaluate
+    measured = make_imagenet_run(shipped("imagenet_vgg16"), {TEN: 28.5})
+    table = table_of(3, [measured])
+    assert (paper_row(table, vgg).command, paper_row(table, vgg).cell) == ("", None)
+    beneath = table.rows[table.rows.index(paper_row(table, vgg)) + 1]
+    assert (beneath.model, beneath.is_beneath, beneath.layers) == ("vgg16", True, None)
+    assert beneath.cell is not None
+    assert beneath.cell.differs[0] == "vgg16, no network of the paper's"
+    assert beneath.cell.difference is None
+
+
+def test_a_users_network_has_a_row_of_its_own() -> None:
+    model = {
+        "family": "custom",
+        "entry": "nets:wide",
+        "options": {"width": 2},
+        "source_sha256": "a" * 64,
+    }
+    stored = shipped("imagenet_r50_paper").model_dump(mode="json") | {"model": model}
+    job = JobSpec.model_validate(stored, strict=False)
+    row = table_of(3, [make_imagenet_run(job, {TEN: 24.0})]).rows[-1]
+    assert (row.model, row.published) == ("wide(width=2)", None)
+    edited = JobSpec.model_validate(
+        stored | {"model": model | {"source_sha256": "b" * 64}}, strict=False
+    )
+    runs = [make_imagenet_run(each, {TEN: 24.0}) for each in (job, edited)]
+    rows = [row for row in table_of(3, runs).rows if row.model == "wide(width=2)"]
+    assert [row.cell.spread.n for row in rows if row.cell] == [1, 1]
 
 
 def test_a_run_that_lacks_but_the_figure_is_measured() -> None:

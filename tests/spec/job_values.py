@@ -130,6 +130,35 @@ def _crops(draw: st.DrawFn, length: float) -> dict[str, Any] | None:
     return crop
 
 
+MODELS = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "family": st.sampled_from(["cifar", "imagenet"]),
+            "depth": st.integers(1, 10_000),
+            "shortcut": st.sampled_from(["none", "A", "B", "C"]),
+            "variant": st.sampled_from(["v1", "v1.5"]),
+            "blur_pool": st.booleans(),
+        }
+    ),
+    st.fixed_dictionaries({"family": st.just("torchvision"), "arch": st.just("vgg16")}),
+    st.fixed_dictionaries(
+        {"family": st.just("custom"), "entry": st.just("job_values:build")},
+        optional={
+            "options": st.dictionaries(
+                st.from_regex(r"[a-z_][a-z0-9_]{0,20}", fullmatch=True).filter(
+                    lambda name: name != "num_classes"
+                ),
+                st.booleans()
+                | st.integers(-(2**63) + 1, 2**63 - 1)
+                | st.floats(allow_nan=False, allow_infinity=False)
+                | st.from_regex(r"[A-Za-z0-9_.+-]{0,64}", fullmatch=True),
+                max_size=4,
+            )
+        },
+    ),
+)
+
+
 @st.composite
 def job_values(draw: st.DrawFn) -> dict[str, Any]:
     """What a job file that is right may hold, as plain values."""
@@ -165,13 +194,7 @@ def job_values(draw: st.DrawFn) -> dict[str, Any]:
     return {
         "name": draw(NAME),
         "seed": draw(st.integers(0, 2**63 - 1)),
-        "model": {
-            "family": draw(st.sampled_from(["cifar", "imagenet"])),
-            "depth": draw(st.integers(1, 10_000)),
-            "shortcut": draw(st.sampled_from(["none", "A", "B", "C"])),
-            "variant": draw(st.sampled_from(["v1", "v1.5"])),
-            "blur_pool": draw(st.booleans()),
-        },
+        "model": draw(MODELS),
         "data": {
             "name": draw(PATH),
             "holdout": holdout,

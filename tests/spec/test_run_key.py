@@ -33,6 +33,9 @@ HOLDOUT = "data.holdout=500"
 RANDOM = "data.crop={kind: random_resized, size: %s%s}"
 GROWING = RANDOM % (96, ", grow: {from_size: %s, begin: %s, end: %s}")
 JITTER = "data.crop={kind: shorter_side_jitter, size: %s%s}"
+TORCHVISION = "model={family: torchvision, arch: %s}"
+CUSTOM = "model={family: custom, entry: '%s', options: {%s}}"
+"""Of a module of these tests: nothing is imported to find its hash."""
 VIEW = "data.view={resize: %s, size: %s}"
 UNPADDED = "data.augment.pad=0"
 
@@ -132,11 +135,22 @@ RECIPE: dict[str, tuple[list[str], list[str]]] = {
 }
 KEY_ONLY: dict[str, tuple[list[str], list[str]]] = {
     "seed": ([], ["seed=1"]),
-    "model.family": ([], ["model.family=imagenet"]),
-    "model.depth": ([], ["model.depth=32"]),
-    "model.shortcut": ([], ["model.shortcut=B"]),
-    "model.variant": ([], ["model.variant=v1.5"]),
-    "model.blur_pool": ([], ["model.blur_pool=true"]),
+    "model.imagenet.family": ([], ["model.family=imagenet"]),
+    "model.imagenet.depth": ([], ["model.depth=32"]),
+    "model.imagenet.shortcut": ([], ["model.shortcut=B"]),
+    "model.imagenet.variant": ([], ["model.variant=v1.5"]),
+    "model.imagenet.blur_pool": ([], ["model.blur_pool=true"]),
+    "model.torchvision.family": ([], [TORCHVISION % "vgg16"]),
+    "model.torchvision.arch": ([TORCHVISION % "vgg16"], [TORCHVISION % "vgg19"]),
+    "model.custom.family": ([], [CUSTOM % ("job_values:one", "")]),
+    "model.custom.entry": (
+        [CUSTOM % ("job_values:one", "")],
+        [CUSTOM % ("job_values:two", "")],
+    ),
+    "model.custom.options": (
+        [CUSTOM % ("job_values:one", "width: 1")],
+        [CUSTOM % ("job_values:one", "width: 2")],
+    ),
     "data.holdout": ([], [HOLDOUT]),
     "train.channels_last": ([], ["train.channels_last=false"]),
     "train.compile": ([], ["train.compile=true"]),
@@ -156,12 +170,14 @@ NEITHER: dict[str, tuple[list[str], list[str]]] = {
     "resources.cpus_per_worker": ([], ["resources.cpus_per_worker=2"]),
     "resources.checkpoint_every_steps": ([], ["resources.checkpoint_every_steps=7"]),
 }
-WITHOUT_OVERRIDE = {"train.shortened_from"}
-"""The key that `--set` cannot vary: only the tool sets it."""
+WITHOUT_OVERRIDE = {"train.shortened_from", "model.custom.source_sha256"}
+"""The keys that `--set` cannot vary: only the tool sets them."""
 
 DEFAULTS = {
-    "model.variant": "v1",
-    "model.blur_pool": False,
+    "model.imagenet.variant": "v1",
+    "model.imagenet.blur_pool": False,
+    "model.custom.options": (),
+    "model.custom.source_sha256": "",
     "data.holdout": 0,
     "data.augment.color": "none",
     "data.crop": None,
@@ -210,7 +226,8 @@ def walk(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, Any, boo
         inner = models_in(field.annotation)
         yield key, field, not inner
         for each in inner:
-            kind = get_args(each.model_fields["kind"].annotation)[0] if len(inner) > 1 else ""
+            says = each.model_fields.get("kind") or each.model_fields.get("family")
+            kind = get_args(says.annotation)[0] if says and len(inner) > 1 else ""
             yield from walk(each, f"{key}.{kind}." if kind else f"{key}.")
 
 

@@ -18,6 +18,7 @@ from resnet_cluster.spec import (
     PlateauSchedule,
     RandomResizedSpec,
     ShorterSideJitterSpec,
+    TorchvisionNetSpec,
     copy_jobs,
     crop_side,
     load_job,
@@ -33,6 +34,7 @@ NAMES = [
     "digits_r20.yaml",
     "imagenet_r50.yaml",
     "imagenet_r50_paper.yaml",
+    "imagenet_vgg16.yaml",
 ]
 
 
@@ -117,7 +119,23 @@ def test_the_imagenet_job_is_the_papers_recipe() -> None:
     assert (job.model.shortcut, job.model.variant) == ("B", "v1")
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("imagenet")])
+def test_the_vgg_job_is_its_authors_recipe() -> None:
+    """Simonyan and Zisserman, section 3.1."""
+    job = load_job(SHIPPED / "imagenet_vgg16.yaml").spec
+    assert job.model == TorchvisionNetSpec(family="torchvision", arch="vgg16")
+    train, crop = job.train, job.data.crop
+    assert (train.global_batch_size, train.momentum, train.weight_decay) == (256, 0.9, 5e-4)
+    assert (train.lr, train.iterations) == (0.01, 370_000)
+    assert isinstance(crop, ShorterSideJitterSpec)
+    assert (crop.size, crop.shorter_side) == (224, (256, 512))
+    assert job.data.normalize == "channel_mean"
+    planned = plan(job, IMAGENET_FACTS)
+    # Table 1's 15.3e9 and the VGG paper's 138 million, Table 2.
+    assert planned.flops == pytest.approx(15.3e9, rel=0.015)
+    assert round(planned.num_parameters / 1e6) == 138
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("imagenet_r")])
 @pytest.mark.parametrize("depth", [18, 34, 50, 101, 152])
 @pytest.mark.parametrize("shortcut", ["none", "B"])
 @pytest.mark.parametrize("workers", [1, 8])

@@ -17,6 +17,8 @@ import torch
 from ranks import RankServer
 from tiny_jobs import STEPS_PER_EPOCH, final_weights, last_state, make_tiny_job, read_json_lines
 
+from resnet_cluster.spec import JobSpec
+
 TOLERANCE = 1e-11
 NUM_STEPS = 2 * STEPS_PER_EPOCH + 2
 JOB = make_tiny_job(
@@ -40,13 +42,15 @@ Train = Callable[..., Path]
 def train(server: RankServer, few_digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Train:
     """Train the job at a world size; the folder of the run."""
 
-    def train_ranks(world_size: int, folder: Path | None = None, **arguments: Any) -> Path:
+    def train_ranks(
+        world_size: int, folder: Path | None = None, *, job: JobSpec = JOB, **arguments: Any
+    ) -> Path:
         folder = folder or tmp_path_factory.mktemp(f"world-{world_size}")
         server.run(
             "rank_functions:train_in_double",
             folder,
             world_size=world_size,
-            job=JOB.model_dump_json(),
+            job=job.model_dump_json(),
             dataset=str(few_digits),
             bucket_bytes=SEVERAL_BUCKETS,
             **arguments,
@@ -134,6 +138,18 @@ def test_going_on_with_other_numbers_of_workers(train: Train, alone: Path, tmp_p
 def test_more_workers_than_before(train: Train, alone: Path, tmp_path: Path) -> None:
     train(1, tmp_path, stop_at=(0, 4))
     train(3, tmp_path)
+    assert_same_experiment(alone, tmp_path)
+
+
+@pytest.mark.parametrize("factory", ["dropping", "unnormalised"])
+def test_networks_of_the_users_train_as_one_too(train: Train, tmp_path: Path, factory: str) -> None:
+    """What they draw is that of the micro-batch, whoever computes it, and after a resumption."""
+    model = {"family": "custom", "entry": f"own_nets:{factory}"}
+    job = JobSpec.model_validate(JOB.model_dump(mode="json") | {"model": model}, strict=False)
+    alone = train(1, job=job)
+    assert_same_experiment(alone, train(3, job=job))
+    train(2, tmp_path, job=job, stop_at=(1, STEPS_PER_EPOCH + 3))
+    train(3, tmp_path, job=job)
     assert_same_experiment(alone, tmp_path)
 
 
