@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,7 @@ from resnet_cluster.cli.protocols import (
     ProtocolOption,
     RunsArgument,
     ScalesOption,
+    ViewOption,
     choices,
 )
 from resnet_cluster.cli.stores import looked_up, opened_store
@@ -24,7 +25,7 @@ from resnet_cluster.cli.weights import counting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from resnet_cluster.evaluation import EnsembleScore, Predictions
+    from resnet_cluster.evaluation import Choice, EnsembleScore, Predictions
     from resnet_cluster.results import EnsembleRecord, RunSummary
     from resnet_cluster.spec import Average, EvaluateSpec, Protocol
 
@@ -33,7 +34,12 @@ def ensemble(
     runs: RunsArgument,
     protocol: ProtocolOption,
     scales: ScalesOption = None,
+    view: ViewOption = None,
     average: AverageOption = None,
+    greedy: Annotated[
+        bool, typer.Option("--greedy", help="Search these runs for the best ensemble instead.")
+    ] = False,
+    most: Annotated[int, typer.Option(min=2, help="Runs that --greedy takes at most.")] = 6,
     output: OutputOption = Output.table,
 ) -> None:
     """Average the kept predictions of several runs, without a GPU, and store the errors."""
@@ -42,8 +48,11 @@ def ensemble(
     with opened_store() as store:
         found = sorted((looked_up(store, run) for run in runs), key=lambda run: run.run_id)
     _check_runs(found)
-    chosen = [choices(run, protocol, scales, average) for run in found]
+    chosen = [choices(run, protocol, scales, view, average) for run in found]
     identity, averaged = _one_protocol(found, chosen, protocol)
+    if greedy:
+        _search(found, identity, averaged, most, _options(protocol, scales, view, average), output)
+        return
     members = tuple(run.run_id for run in found)
     name = EnsembleRecord.name_of(members, identity, averaged, "test")
     # The first of the members has the event; the store finds it there.
@@ -51,12 +60,49 @@ def ensemble(
     if name in log.names():
         note("this ensemble has been measured before")
     else:
-        options = _options(protocol, scales, average)
+        options = _options(protocol, scales, view, average)
         score = _measured([_predictions(run, identity, options) for run in found], averaged)
         log.record(_record(found, identity, averaged, score))
     record = log.load(name)
     assert isinstance(record, EnsembleRecord)
     _print(found, record, output)
+
+
+def _search(
+    runs: Sequence[RunSummary],
+    identity: str,
+    average: Average,
+    most: int,
+    options: str,
+    output: Output,
+) -> None:
+    """Show which runs join, and the errors on the half of the images that had no part in it."""
+    from resnet_cluster.evaluation import select_ensemble
+
+    kept = [_predictions(run, identity, options) for run in runs]
+    with counting("runs", "read") as on_progress:
+        chosen = select_ensemble(kept, average, most=most, on_progress=on_progress)
+    for number, choice in enumerate(chosen, start=1):
+        _print_choice(number, runs[choice.member], choice, output)
+    members = [runs[choice.member].run_id for choice in chosen]
+    note("the first error is of the images that selected: only the second one says how good it is")
+    if len(members) > 1:
+        command = shlex.join(["resnet-cluster", "ensemble", *members])
+        note(f"`{command} {options}` measures it on all images, these among them")
+    else:
+        note(f"no other run lowers the error of {runs[chosen[0].member].name}")
+
+
+def _print_choice(number: int, run: RunSummary, choice: Choice, output: Output) -> None:
+    if output is Output.json:
+        judging = asdict(choice.judging)
+        found = {"number": number, "run_id": run.run_id, "name": run.name}
+        print_json(found | {"selecting_top1_err": choice.selecting_err, "judging": judging})
+        return
+    typer.echo(
+        f"{number}  {run.name}  selecting {choice.selecting_err:.2f} %, "
+        f"judging {choice.judging.top1_err:.2f} % ({choice.judging.num_images:,} images)"
+    )
 
 
 def _check_runs(runs: Sequence[RunSummary]) -> None:
@@ -119,10 +165,13 @@ def _built(run: RunSummary, evaluate: EvaluateSpec) -> Protocol:
     return protocol
 
 
-def _options(protocol: ProtocolName, scales: str | None, average: AverageName | None) -> str:
+def _options(
+    protocol: ProtocolName, scales: str | None, view: str | None, average: AverageName | None
+) -> str:
     """The same of `evaluate`."""
     words = ["--protocol", protocol]
     words += ["--scales", scales] if scales else []
+    words += ["--view", view] if view else []
     words += ["--average", average] if average else []
     return shlex.join(words)
 

@@ -13,6 +13,7 @@ from resnet_cluster.cli.protocols import (
     ProtocolOption,
     RunsArgument,
     ScalesOption,
+    ViewOption,
     choices,
     own_dataset,
 )
@@ -31,6 +32,7 @@ def evaluate(
     runs: RunsArgument,
     protocol: ProtocolOption,
     scales: ScalesOption = None,
+    view: ViewOption = None,
     average: AverageOption = None,
     predictions_gb: Annotated[
         float | None,
@@ -47,7 +49,8 @@ def evaluate(
     with opened_store() as store:
         found = [looked_up(store, run) for run in runs]
     # All are looked at before the first is measured: what is refused changes nothing.
-    asked = [_asked(run, choices(run, protocol, scales, average), predictions_gb) for run in found]
+    chosen = [choices(run, protocol, scales, view, average) for run in found]
+    asked = [_asked(*each, predictions_gb) for each in zip(found, chosen, strict=True)]
     where = _Where(workers or 1, address) if workers or address else None
     for each in asked:
         _print(each.run, _evaluated(each, where), output)

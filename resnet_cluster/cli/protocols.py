@@ -18,6 +18,7 @@ class ProtocolName(StrEnum):
 
     single = "single"
     flip = "flip"
+    centre = "centre"
     ten_crop = "ten-crop"
     multi_scale = "multi-scale"
 
@@ -37,16 +38,24 @@ ScalesOption = Annotated[
     str | None,
     typer.Option(metavar="A,B,...", help="Shorter sides of multi-scale, in pixels."),
 ]
+ViewOption = Annotated[
+    str | None,
+    typer.Option(metavar="RESIZE,SIZE", help="View of centre: the shorter side, and what is kept."),
+]
 AverageOption = Annotated[AverageName | None, typer.Option(help="What is averaged over the views.")]
 
 
 def choices(
-    run: RunSummary, protocol: ProtocolName, scales: str | None, average: AverageName | None
+    run: RunSummary,
+    protocol: ProtocolName,
+    scales: str | None,
+    view: str | None,
+    average: AverageName | None,
 ) -> EvaluateSpec:
     """What the run's job says of protocols, changed by the options; it names the one protocol.
 
     Raises:
-        UsageError: the scales are no such list, or belong to another protocol.
+        UsageError: the scales or the view are none, or belong to another protocol.
     """
     from pydantic import ValidationError
 
@@ -57,18 +66,29 @@ def choices(
         raise UsageError(
             f"--scales says nothing to --protocol {protocol}", mend="add --protocol multi-scale"
         )
+    if (view is not None) != (protocol is ProtocolName.centre):
+        raise UsageError(
+            "--view RESIZE,SIZE and --protocol centre belong together",
+            mend="give both, such as --protocol centre --view 329,288",
+        )
     given = run.job.evaluate.model_dump() | {"protocols": [protocol.value]}
     if average is not None:
         given["average"] = average.value
     try:
         if scales is not None:
             given["scales"] = [int(scale) for scale in scales.split(",")]
+        if view is not None:
+            resize, size = view.split(",")
+            given["centre"] = {"resize": int(resize), "size": int(size)}
         return EvaluateSpec.model_validate(given)
     except (ValueError, ValidationError):
-        raise UsageError(
-            f"--scales {scales} is not a list of rising sizes",
-            mend="give 1 to 8 whole numbers from 8 to 4096, such as 224,256,384",
-        ) from None
+        if view is not None:
+            message = f"--view {view} is no view"
+            mend = "give two whole numbers from 8 to 4096, the first the larger, such as 329,288"
+        else:
+            message = f"--scales {scales} is not a list of rising sizes"
+            mend = "give 1 to 8 whole numbers from 8 to 4096, such as 224,256,384"
+        raise UsageError(message, mend=mend) from None
 
 
 def own_dataset(run: RunSummary) -> Manifest:

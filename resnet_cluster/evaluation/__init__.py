@@ -18,10 +18,12 @@ from resnet_cluster.evaluation.predictions import (
 )
 from resnet_cluster.evaluation.responses import LayerResponse, measure_responses
 from resnet_cluster.evaluation.score import Score, Tally, Totals, totals_of
+from resnet_cluster.evaluation.selection import Choice, select_ensemble
 from resnet_cluster.evaluation.single import evaluate_single
 from resnet_cluster.evaluation.views import ViewBatch, evaluate_views, padded_ten_crops
 
 __all__ = [
+    "Choice",
     "Contents",
     "EnsembleScore",
     "LayerResponse",
@@ -44,6 +46,7 @@ __all__ = [
     "read_contents",
     "record_type",
     "seal_predictions",
+    "select_ensemble",
     "total_bytes",
     "totals_of",
     "watched",

@@ -57,15 +57,15 @@ def evaluate_ensemble(
         blocks = [member.scores(start, end) for member in members]
         labels = blocks[0].labels
         assert all(torch.equal(labels, block.labels) for block in blocks)
-        means = [_mean(block.log_probs, 1, average) for block in blocks]
+        means = [mean_of(block.log_probs, 1, average) for block in blocks]
         num_moved += sum(_num_moved(mean, block) for mean, block in zip(means, blocks, strict=True))
-        logits = _mean(torch.stack(means), 0, average)
+        logits = mean_of(torch.stack(means), 0, average)
         tally.add(logits, labels, F.cross_entropy(logits, labels, reduction="sum"))
         on_progress(end, num_images)
     return EnsembleScore(score=totals_of(tally.sums).score(num_classes), num_moved=num_moved)
 
 
-def _mean(log_probs: Tensor, dim: int, average: Average) -> Tensor:
+def mean_of(log_probs: Tensor, dim: int, average: Average) -> Tensor:
     """The mean, as logits: of probabilities the logarithm of theirs, where none comes out as 0."""
     if average == "logits":
         return log_probs.mean(dim=dim)

@@ -201,13 +201,16 @@ def _net_facts(job: JobSpec, num_classes: int, sizes: ImageSizes, source: JobSou
     """Parameters, and multiply-adds of one image that is measured."""
     from resnet_cluster.nets import describe_model  # imports torch: only once all else is well
 
-    scales = job.evaluate.scales if "multi-scale" in job.evaluate.protocols else ()
+    evaluate = job.evaluate
+    others = evaluate.scales if "multi-scale" in evaluate.protocols else ()
+    if evaluate.centre and "centre" in evaluate.protocols:
+        others = (*others, evaluate.centre.size)
     with source.blamed("model.entry" if job.model.family == "custom" else "model.arch"):
         return describe_model(
             job.model,
             num_classes=num_classes,
             sizes=(sizes.measured, *sizes.training),
-            measured_sizes=scales,
+            measured_sizes=others,
             watched=job.evaluate.norms_every > 0,
         )
 

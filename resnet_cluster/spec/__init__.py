@@ -34,6 +34,7 @@ from resnet_cluster.spec.model import (
 )
 from resnet_cluster.spec.protocol import (
     PAD,
+    Centre,
     Flip,
     MultiScale,
     Protocol,
@@ -64,6 +65,7 @@ __all__ = [
     "TRAINING_SEMANTICS",
     "AugmentSpec",
     "Average",
+    "Centre",
     "Code",
     "ConstantSchedule",
     "CopiedJobs",

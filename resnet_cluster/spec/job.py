@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from resnet_cluster.spec.base import Spec, SpecError, number_text
-from resnet_cluster.spec.data import DataSpec, RandomResizedSpec, Side
+from resnet_cluster.spec.data import DataSpec, RandomResizedSpec, Side, ViewSpec
 from resnet_cluster.spec.model import ModelSpec
 from resnet_cluster.spec.train import PlateauSchedule, TrainSpec
 
@@ -22,7 +22,7 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
-ProtocolKind = Literal["single", "flip", "ten-crop", "multi-scale"]
+ProtocolKind = Literal["single", "flip", "centre", "ten-crop", "multi-scale"]
 Average = Literal["softmax", "logits"]
 
 
@@ -31,8 +31,8 @@ class EvaluateSpec(Spec):
 
     protocols: Annotated[tuple[ProtocolKind, ...], Field(strict=False, min_length=1)] = ("single",)
     """Protocols run on the test split when training has ended: `single` is the view of `data.view`,
-    `flip` that and its mirror image, `ten-crop` its corners, centre and their mirror images,
-    `multi-scale` whole images."""
+    `flip` that and its mirror image, `centre` the view of `evaluate.centre`, `ten-crop` corners and
+    centre of `data.view` and their mirror images, `multi-scale` whole images."""
     scales: Annotated[tuple[Side, ...], Field(strict=False, min_length=1, max_length=8)] = (
         224,
         256,
@@ -41,6 +41,9 @@ class EvaluateSpec(Spec):
         640,
     )
     """Lengths of the shorter side that multi-scale measures, in pixels (the paper's by default)."""
+    centre: ViewSpec | None = None
+    """The view of `centre`: networks are often better at larger images than those that they were
+    trained at (Touvron et al. 2019, FixRes)."""
     average: Average = "softmax"
     """What is averaged over the views of an image: softmax, as Krizhevsky et al. did, or logits."""
     predictions_gb: Annotated[float, Field(ge=0, le=1e6)] = 2.5
@@ -61,6 +64,10 @@ class EvaluateSpec(Spec):
         if list(self.scales) != sorted(set(self.scales)):
             message = "the scales do not rise from one to the next"
             raise SpecError("scales", message, mend="list them in order, each once")
+        if "centre" in self.protocols and self.centre is None:
+            message = "the protocol centre needs its view, and there is no evaluate.centre"
+            mend = "add one, such as `centre: {resize: 329, size: 288}`"
+            raise SpecError("centre", message, mend=mend)
         return self
 
 

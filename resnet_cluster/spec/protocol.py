@@ -24,6 +24,25 @@ class SingleView:
 
 
 @dataclass(frozen=True)
+class Centre:
+    """Each image once, at another size than the job's `data.view` shows it (FixRes).
+
+    Attributes:
+        resize, size: of the shorter side, and of the centre that is kept.
+    """
+
+    resize: int
+    size: int
+
+    num_views: ClassVar[int] = 1
+
+    @property
+    def identity(self) -> str:
+        """The protocol's name."""
+        return f"centre-{self.size}of{self.resize}"
+
+
+@dataclass(frozen=True)
 class Flip:
     """Each image once and mirrored once, as the job's `data.view` shows it.
 
@@ -94,7 +113,7 @@ class MultiScale:
         return f"multi-scale-{'-'.join(map(str, self.scales))}-{self.average}"
 
 
-Protocol = SingleView | Flip | TenCrops | MultiScale
+Protocol = SingleView | Centre | Flip | TenCrops | MultiScale
 
 
 def protocols(job: JobSpec, image_size: int | None) -> tuple[Protocol, ...]:
@@ -123,6 +142,9 @@ def build_protocol(
     assert kind in get_args(ProtocolKind)
     if kind == "single":
         return SingleView()
+    if kind == "centre":
+        assert evaluate.centre is not None
+        return Centre(evaluate.centre.resize, evaluate.centre.size)
     if kind == "flip":
         return Flip(evaluate.average)
     if kind == "multi-scale":

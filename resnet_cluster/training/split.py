@@ -12,6 +12,7 @@ from torch import nn
 
 from resnet_cluster.data import (
     Batch,
+    CentreCrop,
     EvalLoader,
     Manifest,
     Normalize,
@@ -31,6 +32,7 @@ from resnet_cluster.evaluation import (
 )
 from resnet_cluster.spec import (
     PAD,
+    Centre,
     Flip,
     JobSpec,
     MultiScale,
@@ -108,15 +110,24 @@ class EvalSplit:
                 return self._measure_views(net, protocol, self._ten_crops(protocol), writer)
             case MultiScale():
                 return self._measure_views(net, protocol, self._scales(protocol), writer)
+            case Centre():
+                view = CentreCrop(side=protocol.size, resize=protocol.resize)
+                return self._measure_single(net, writer, view, self.pixels.normalize_any)
             case SingleView() | None:
-                return self._measure_single(net, writer)
+                return self._measure_single(net, writer, None, self.pixels.normalize)
 
-    def _measure_single(self, net: nn.Module, writer: PredictionsWriter | None) -> Score:
-        with self.loader.batches() as batches:
+    def _measure_single(
+        self,
+        net: nn.Module,
+        writer: PredictionsWriter | None,
+        view: CentreCrop | None,
+        normalize: Normalize,
+    ) -> Score:
+        with self.loader.batches(view) as batches:
             return evaluate_single(
                 net,
                 map(self._counted, batches),
-                self.pixels.normalize,
+                normalize,
                 num_images=self.num_images,
                 num_classes=self.num_classes,
                 device=self.device,

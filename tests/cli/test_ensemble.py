@@ -100,6 +100,25 @@ def test_three_runs_together(runs: list[Path], data_root: Path, call: Call) -> N
     assert "test error, 3 runs, single view: " in shown[-1]
 
 
+def test_the_best_of_several_are_searched_on_half_of_the_images(
+    runs: list[Path], call: Call
+) -> None:
+    names = [f"seed{seed}" for seed in SEEDS]
+    call("evaluate", *names, "--protocol", "single")
+    found = call("ensemble", *names, "--protocol", "single", "--greedy", "-o", "json")
+    assert found.code == 0, found.err
+    steps = [json.loads(line) for line in found.out.splitlines()]
+    assert [step["number"] for step in steps] == list(range(1, len(steps) + 1))
+    assert steps[0]["judging"]["num_images"] == 20  # of forty
+    errors = [step["selecting_top1_err"] for step in steps]
+    assert errors == sorted(errors, reverse=True)
+    shown = call("ensemble", *names, "--protocol", "single", "--greedy", "--most", "2")
+    assert shown.out.startswith(f"1  {steps[0]['name']}  selecting {errors[0]:.2f} %, judging")
+    assert not list(runs[0].glob("events/ensemble-*"))
+    if len(steps) > 1:
+        assert "measures it on all images" in shown.err
+
+
 def test_runs_without_predictions_are_named_with_what_makes_them(
     runs: list[Path], call: Call
 ) -> None:

@@ -45,6 +45,7 @@ def run_dir(home: Path, data_root: Path) -> Path:
     ("options", "name"),
     [
         (["--protocol", "single"], "single view"),
+        (["--protocol", "centre", "--view", "12,10"], "centre-10of12"),
         (["--protocol", "ten-crop"], "ten-crop-8pad4-softmax"),
         (["--protocol", "ten-crop", "--average", "logits"], "ten-crop-8pad4-logits"),
         (
@@ -85,6 +86,12 @@ def test_several_runs_as_json(run_dir: Path, call: Call) -> None:
         (["--protocol", "multi-scale", "--scales", "a"], 2, "rising"),
         (["--protocol", "multi-scale", "--scales", ""], 2, "rising"),
         (["--protocol", "multi-scale", "--scales", "4"], 2, "from 8 to 4096"),
+        (["--protocol", "centre"], 2, "--view RESIZE,SIZE"),
+        (["--protocol", "single", "--view", "12,10"], 2, "--protocol centre"),
+        (["--protocol", "centre", "--view", "10,12"], 2, "is no view"),
+        (["--protocol", "centre", "--view", "10"], 2, "is no view"),
+        (["--protocol", "centre", "--view", "10,a"], 2, "is no view"),
+        (["--protocol", "centre", "--view", "9000,288"], 2, "from 8 to 4096"),
     ],
 )
 def test_options_that_cannot_be_meant(

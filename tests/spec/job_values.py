@@ -211,11 +211,12 @@ def job_values(draw: st.DrawFn) -> dict[str, Any]:
         "evaluate": {
             "protocols": draw(
                 st.lists(
-                    st.sampled_from(["single", "flip", "ten-crop", "multi-scale"]),
+                    st.sampled_from(["single", "flip", "centre", "ten-crop", "multi-scale"]),
                     min_size=1,
                     unique=True,
                 )
             ),
+            "centre": {"size": view[0], "resize": view[1]},
             "scales": draw(st.lists(SIDE, min_size=1, max_size=8, unique=True).map(sorted)),
             "average": draw(st.sampled_from(["softmax", "logits"])),
             "select": draw(st.sampled_from(["final", "best_holdout"] if holdout else ["final"])),

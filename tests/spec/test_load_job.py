@@ -107,7 +107,7 @@ SCHEDULE = """  schedule:
             "  select: final",
             "  protocols: [ten]",
             "  protocols",
-            "single, flip, ten-crop, multi",
+            "single, flip, centre, ten-crop, multi",
             "run on",
         ),
         ("  select: final", "  protocols: [single, single]", "  protocols", "listed twice", "once"),

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from job_values import SHIPPED
 
+from resnet_cluster.errors import JobError
 from resnet_cluster.spec import load_job, protocols
 
 
@@ -16,6 +17,7 @@ def names(job: str, *overrides: str, image_size: int | None = 32) -> list[str]:
 
 
 ALL = "evaluate.protocols=[single, flip, ten-crop, multi-scale]"
+CENTRE = ("evaluate.protocols=[centre]", "evaluate.centre={resize: 329, size: 288}")
 
 
 def test_the_papers() -> None:
@@ -25,6 +27,13 @@ def test_the_papers() -> None:
         "ten-crop-224of256-softmax",
         "multi-scale-224-256-384-480-640-softmax",
     ]
+
+
+def test_the_view_of_a_centre_is_in_its_name() -> None:
+    assert names("imagenet_r50", *CENTRE, image_size=None) == ["centre-288of329"]
+    with pytest.raises(JobError, match="needs its view") as refused:
+        names("imagenet_r50", CENTRE[0])
+    assert "evaluate.centre" in refused.value.message
 
 
 def test_small_squares_are_padded() -> None:

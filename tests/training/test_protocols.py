@@ -20,7 +20,7 @@ from resnet_cluster.data.encoding import Encoding
 from resnet_cluster.errors import UsageError
 from resnet_cluster.evaluation import Predictions
 from resnet_cluster.nets import build_net
-from resnet_cluster.spec import JobSpec, MultiScale, TenCrops
+from resnet_cluster.spec import Centre, JobSpec, MultiScale, TenCrops
 from resnet_cluster.training import LocalContext
 from resnet_cluster.training.measure import measure
 from resnet_cluster.training.predictions import predictions_folder
@@ -33,7 +33,8 @@ def photo_job(**changes: Any) -> JobSpec:
     return make_photo_job(
         {
             "data.normalize": "channel_mean",
-            "evaluate.protocols": ["single", "flip", "ten-crop", "multi-scale"],
+            "evaluate.protocols": ["single", "flip", "centre", "ten-crop", "multi-scale"],
+            "evaluate.centre": {"resize": 90, "size": 80},
             "evaluate.scales": list(SCALES),
             **changes,
         }
@@ -54,20 +55,27 @@ def _score(probabilities: list[Tensor], labels: list[int]) -> tuple[float, float
     return float(loss), 100.0 * (1 - float(right.float().mean()))
 
 
+def _larger(net: nn.Module, image: Image.Image, mean: Tensor) -> Tensor:
+    """What a network says of the centre of 80 pixels, once the shorter side has 90."""
+    view = functional.center_crop(functional.resize(image, [90]), [80, 80])
+    return net((functional.pil_to_tensor(view).float() - mean)[None]).softmax(1)[0]
+
+
 def test_photographs_under_every_protocol(photos: Path, tmp_path: Path) -> None:
     job = photo_job()
     _, journal = train(job, photos, tmp_path)
-    single, flip, ten, scaled = journal.finals
+    single, flip, centre, ten, scaled = journal.finals
     assert single.protocol == "single"
     assert flip.protocol == "flip-softmax"
+    assert centre.protocol == "centre-80of90"
     assert ten.protocol == "ten-crop-64of73-softmax"
     assert scaled.protocol == "multi-scale-56-64-80-softmax"
-    assert [final.score.num_images for final in journal.finals] == [16] * 4
+    assert [final.score.num_images for final in journal.finals] == [16] * 5
 
     manifest = load_manifest(str(photos))
     net = _net(job, tmp_path, 2)
     mean = torch.tensor(manifest.channel_mean).float().view(3, 1, 1)
-    by_flip, by_crop, by_scale, labels = [], [], [], []
+    by_flip, by_crop, by_scale, larger, labels = [], [], [], [], []
     with torch.no_grad():
         for image, label in beton_images(photos, "test"):
             labels.append(label)
@@ -75,12 +83,14 @@ def test_photographs_under_every_protocol(photos: Path, tmp_path: Path) -> None:
             views = torch.stack([functional.pil_to_tensor(crop).float() - mean for crop in crops])
             by_crop.append(net(views).softmax(1).mean(0))
             by_flip.append(net(views[[4, 9]]).softmax(1).mean(0))  # the centre and its mirror image
+            larger.append(_larger(net, image, mean))
             seen = []
             for scale in SCALES:
                 whole = functional.pil_to_tensor(functional.resize(image, [scale])).float() - mean
                 seen += [net(view[None]).softmax(1)[0] for view in (whole, whole.flip(-1))]
             by_scale.append(torch.stack(seen).mean(0))
-    for final, probabilities in ((flip, by_flip), (ten, by_crop), (scaled, by_scale)):
+    ours = (flip, centre, ten, scaled)
+    for final, probabilities in zip(ours, (by_flip, larger, by_crop, by_scale), strict=True):
         loss, error = _score(probabilities, labels)
         assert final.score.loss == pytest.approx(loss, abs=1e-2)
         assert final.score.top1_err == pytest.approx(error)
@@ -135,7 +145,7 @@ def test_after_the_training_the_figures_are_the_same(photos: Path, tmp_path: Pat
     _, journal = train(job, photos, tmp_path)
     for final, protocol in zip(
         journal.finals[2:],
-        (TenCrops(73, 64, "softmax"), MultiScale(SCALES, "softmax")),
+        (Centre(90, 80), TenCrops(73, 64, "softmax"), MultiScale(SCALES, "softmax")),
         strict=True,
     ):
         assert final.protocol == protocol.identity
@@ -151,7 +161,7 @@ def test_after_the_training_the_figures_are_the_same(photos: Path, tmp_path: Pat
         )
         assert measured.result == final
         assert measured.not_kept == ""
-        num_views = 16 * (10 if isinstance(protocol, TenCrops) else 6)
+        num_views = 16 * protocol.num_views
         assert seen[-1] == (num_views, num_views)
 
 
