@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -26,8 +27,6 @@ class _Known:
     """What the store holds of a run."""
 
     run_id: str
-    root: Path
-    folder: str
     events: frozenset[str]
 
 
@@ -44,11 +43,9 @@ def ingest(database: Database, runs_root: Path) -> tuple[str, ...]:
     Raises:
         PreflightError, IntegrityError: the store cannot be written (see `Database.writing`).
     """
-    known = _known_runs(database)
-    roots = {run.root for run in known.values()} | {runs_root}
     warnings = []
-    for root in sorted(roots):
-        warnings += _ingest_storage(database, root, known)
+    for root in sorted({*_roots(database), runs_root}):
+        warnings += _ingest_storage(database, root)
     return tuple(warnings)
 
 
@@ -61,30 +58,44 @@ def forget(database: Database, run_ids: Iterable[str]) -> None:
                 connection.execute(table.delete().where(table.c.run_id.in_(gone)))
 
 
-def _known_runs(database: Database) -> dict[str, _Known]:
+def _roots(database: Database) -> list[Path]:
+    """The storages that have runs."""
+    runs, storages = schema.runs, schema.storages
+    query = sa.select(storages.c.root).where(
+        sa.exists().where(runs.c.storage_id == storages.c.storage_id)
+    )
+    with database.reading() as connection:
+        return [Path(root) for root in connection.scalars(query)]
+
+
+def _known_runs(
+    database: Database, root: Path, *where: sa.ColumnElement[bool]
+) -> dict[str, _Known]:
+    """What the store holds of a storage's runs that meet every condition, by folder."""
     runs, storages, events = schema.runs, schema.storages, schema.events
+    chosen = sa.select(runs.c.run_id, runs.c.folder).join(storages)
+    chosen = chosen.where(storages.c.root == str(root), *where)
+    run_ids = chosen.with_only_columns(runs.c.run_id)
+    query = sa.select(events.c.run_id, events.c.name).where(events.c.run_id.in_(run_ids))
     names: dict[str, set[str]] = defaultdict(set)
     with database.reading() as connection:
-        for run_id, name in connection.execute(sa.select(events.c.run_id, events.c.name)):
+        for run_id, name in connection.execute(query):
             names[run_id].add(name)
-        found = connection.execute(
-            sa.select(runs.c.run_id, storages.c.root, runs.c.folder).join(storages)
-        ).all()
-    return {
-        run_id: _Known(run_id, Path(root), folder, frozenset(names[run_id]))
-        for run_id, root, folder in found
-    }
+        found = connection.execute(chosen).all()
+    return {folder: _Known(run_id, frozenset(names[run_id])) for run_id, folder in found}
 
 
-def _ingest_storage(database: Database, root: Path, known: dict[str, _Known]) -> list[str]:
-    ours = {run.folder: run for run in known.values() if run.root == root}
+def _ingest_storage(database: Database, root: Path) -> list[str]:
     try:
+        # Looked at before the store is asked: of a storage that is not there, the runs are many.
+        os.scandir(root).close()
+        # Asked before the folders are listed: a run that is new to both has not vanished.
+        ours = _known_runs(database, root)
         folders = sorted(path.name for path in root.iterdir() if path.is_dir())
     except OSError as error:
         # A storage that is not there now (a laptop away from its cluster) keeps its runs.
-        return [f"{root}: cannot be read ({error.strerror}); its runs are as last seen"] * bool(
-            ours
-        )
+        has_runs = root in _roots(database)
+        return [f"{root}: cannot be read ({error.strerror}); its runs are as last seen"] * has_runs
     vanished = ours.keys() - set(folders)
     # Machines that share a server's database may each have other runs under the same path.
     if vanished and database.is_sqlite:
@@ -112,8 +123,7 @@ def _ingest_patiently(
                     f"{database.where}: other processes kept writing for {database.timeout_s:g} s",
                     mend="try again; nothing is lost",
                 ) from error
-            fresh = _known_runs(database).values()
-            known = next((run for run in fresh if (run.root, run.folder) == (root, folder)), None)
+            known = _known_runs(database, root, schema.runs.c.folder == folder).get(folder)
 
 
 def _ingest_run(database: Database, root: Path, folder: str, known: _Known | None) -> list[str]:

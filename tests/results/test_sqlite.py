@@ -88,6 +88,26 @@ def test_a_storage_that_cannot_be_read_keeps_its_runs(path: Path, root: Path) ->
         assert [run.run_id for run in store.runs()] == [RUN.run_id]
 
 
+def test_of_two_storages_only_the_one_that_can_be_read_loses_runs(path: Path, root: Path) -> None:
+    away = root.with_name("cluster")
+    record_run(away, RUN)
+    kept, dropped = (make_run_record(make_job(), run_id=f"r-{n}") for n in ("kept", "dropped"))
+    record_run(root, kept)
+    log = record_run(root, dropped)
+    with open_store(path, away) as store:
+        store.ingest()
+    with open_store(path, root) as store:
+        store.ingest()
+        away.rename(root.with_name("unmounted"))
+        log.run_dir.rename(root.with_name("elsewhere"))
+        (warning,) = store.ingest()
+        assert str(away) in warning
+        assert {run.run_id for run in store.runs()} == {RUN.run_id, kept.run_id}
+        root.with_name("unmounted").rename(away)
+        assert store.ingest() == ()
+        assert {run.run_id for run in store.runs()} == {RUN.run_id, kept.run_id}
+
+
 def test_an_event_that_was_taken_away_is_no_longer_told(path: Path, root: Path) -> None:
     log = record_run(root, RUN, num_epochs=3)
     with open_store(path, root) as store:
