@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import io
 from dataclasses import replace
 from enum import StrEnum
@@ -14,7 +16,7 @@ from resnet_cluster.cli.output import Output, console, note
 from resnet_cluster.cli.stores import opened_store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from resnet_cluster.report import Format, Report
     from resnet_cluster.results import DatasetFacts, ResultStore, RunSummary
@@ -68,38 +70,54 @@ def report(
         _draw(figure, _image_path(out, table is not None or format_ is not None or fill or claims))
         return
     chosen = format_ or (ReportFormat.json if output is Output.json else ReportFormat.table)
-    with opened_store() as store:
-        built = _of_claims(store) if claims else _of_runs(store, table, chosen)
-    if fill:
-        _fill(built, output, yes=yes)
-    elif out is None:
-        render(built, Format(chosen), console())
-    else:
-        _write(_rendered(built, Format(chosen)), out)
+    with _uncollected():
+        built = _of_claims() if claims else _built(table, Format(chosen), fill=fill)
+        if fill:
+            _fill(built, output, yes=yes)
+        elif out is None:
+            render(built, Format(chosen), console())
+        else:
+            _write(_rendered(built, Format(chosen)), out)
     if check:
         _fail_with_claims(built)
 
 
-def _of_runs(store: ResultStore, table: int | None, chosen: ReportFormat) -> Report:
-    from resnet_cluster.report import build_report
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for garbage among the values of thousands of runs: all are needed to the end."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
-    runs = store.runs()
-    built = build_report(
-        runs,
-        table=table,
-        prepared=_prepared(),
-        uses=store.uses_of_test_sets(),
-        ensembles=store.ensembles(),
-    )
-    if chosen is ReportFormat.html and table is None:
-        return replace(built, images=_images(store, runs))
+
+def _built(table: int | None, format: Format, *, fill: bool) -> Report:
+    """The report, from no more of each run than it tells."""
+    from resnet_cluster.report import TELLING_OF_RUNS, Format, build_report
+
+    tells_of_runs = table is None or (format in TELLING_OF_RUNS and not fill)
+    with opened_store() as store:
+        runs = store.runs() if tells_of_runs else ()
+        built = build_report(
+            runs if tells_of_runs else store.outlines(),
+            table=table,
+            prepared=_prepared(),
+            uses=store.uses_of_test_sets(),
+            ensembles=store.ensembles(),
+        )
+        if format is Format.HTML and table is None:
+            built = replace(built, images=_images(store, runs))
     return built
 
 
-def _of_claims(store: ResultStore) -> Report:
+def _of_claims() -> Report:
     from resnet_cluster.report import build_claims
 
-    return build_claims(store.runs(), store, prepared=_prepared())
+    with opened_store() as store:
+        return build_claims(store.runs(), store, prepared=_prepared())
 
 
 def _check_claims(*, claims: bool, check: bool, has_others: bool) -> None:

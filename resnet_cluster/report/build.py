@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from resnet_cluster.report.claim_commands import Plan, plan_evidence
 from resnet_cluster.report.ensembles import other_ensembles
@@ -13,7 +14,7 @@ from resnet_cluster.report.measured import Cell, Identity, Measured, cells, meas
 from resnet_cluster.report.rows import Sources, Table
 from resnet_cluster.report.tables import TITLES, build_table
 from resnet_cluster.report.verdicts import Judged, judge
-from resnet_cluster.results import DatasetFacts, EnsembleRecord, RunSummary, UsesOfTestSet
+from resnet_cluster.results import AnyRun, DatasetFacts, EnsembleRecord, RunSummary, UsesOfTestSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +26,6 @@ class Report:
     tables: tuple[Table, ...]
     with_runs: bool
     """Whether our runs are listed on their own."""
-    cells: Mapping[Identity, Cell]
-    """The same figures by identity."""
     uses: tuple[UsesOfTestSet, ...] = ()
     """Of the test sets that our figures are of."""
     images: tuple[str, ...] = ()
@@ -36,13 +35,18 @@ class Report:
     plan: Plan = field(default_factory=Plan)
     """What those that are open need."""
 
+    @cached_property
+    def cells(self) -> Mapping[Identity, Cell]:
+        """The same figures by identity."""
+        return cells(self.figures)
+
     def cell(self, figure: Measured) -> Cell | None:
         """The figures of the same identity as one of ours; None for a run without a figure."""
         return self.cells[figure.identity] if figure.identity else None
 
 
 def build_report(
-    runs: Sequence[RunSummary],
+    runs: Sequence[AnyRun],
     *,
     table: int | None = None,
     prepared: Sequence[DatasetFacts] | None = None,
@@ -52,7 +56,8 @@ def build_report(
     """The report on `runs`.
 
     Args:
-        runs: all runs of the store, the oldest first.
+        runs: all runs of the store, the oldest first; of outlines come tables alone, in formats
+            that do not tell of single runs.
         table: number of the one table of the paper that is wanted; None for the runs, and each
             table on whose data set there is one.
         prepared: the data sets that commands may name; None takes those of the runs.
@@ -63,7 +68,7 @@ def build_report(
         UsageError: no table of that number can be filled yet.
     """
     figures = measured(runs)
-    known = [run.dataset for run in runs] if prepared is None else prepared
+    known = [run.setup.dataset for run in runs] if prepared is None else prepared
     sources = Sources(figures=figures, runs=runs, prepared=known, ensembles=ensembles)
     numbers = _wanted(figures) if table is None else (table,)
     tables = tuple(build_table(number, sources) for number in numbers)
@@ -72,12 +77,11 @@ def build_report(
     if table is not None:
         shown = set(map(id, tables[0].figures))  # of thousands, each a large value to compare
         figures = tuple(figure for figure in figures if id(figure) in shown)
-    shown_sets = {figure.run.dataset.sha256 for figure in figures if figure.evaluation}
+    shown_sets = {figure.run.setup.dataset.sha256 for figure in figures if figure.evaluation}
     return Report(
         figures=figures,
         tables=tables,
         with_runs=table is None,
-        cells=cells(figures),
         uses=tuple(use for use in uses if use.dataset_sha256 in shown_sets),
     )
 
@@ -105,7 +109,6 @@ def build_claims(
         figures=measured(run for run in runs if run.run_id in used),
         tables=(),
         with_runs=False,
-        cells={},
         claims=judged,
         plan=plan_evidence(judged, evidence, runs, prepared),
     )

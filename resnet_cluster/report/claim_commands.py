@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import count, islice
 
 from resnet_cluster.report.claims import Measure, Net, Part
-from resnet_cluster.report.commands import Filling, has_weights, measuring
+from resnet_cluster.report.commands import Filling, measuring
 from resnet_cluster.report.evidence import Evidence
 from resnet_cluster.report.verdicts import MOST_SEEDS, Judged, Verdict
 from resnet_cluster.results import DatasetFacts, RunSummary
@@ -102,7 +102,7 @@ def _of_net(net: Net, wants: Sequence[_Want], evidence: Evidence, filling: Filli
 def _measurements(want: _Want, trained: Sequence[RunSummary]) -> Iterator[str]:
     """What tells the value of a run that is trained; nothing does where it had to be watched."""
     for run in trained:
-        if run.run_id in want.run_ids or not has_weights(run):
+        if run.run_id in want.run_ids or not run.has_weights:
             continue
         if want.part.measure is Measure.TEST_ERROR:
             yield measuring(run, want.part.protocol)

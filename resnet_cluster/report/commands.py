@@ -10,9 +10,9 @@ from functools import cached_property
 
 from resnet_cluster.report.comparability import differences
 from resnet_cluster.report.experiments import CIFAR10, Experiment
-from resnet_cluster.report.naming import arch_of
+from resnet_cluster.report.naming import arch_of, depth_of, shortcut_of
 from resnet_cluster.report.published import Protocol, Published
-from resnet_cluster.results import DatasetFacts, RunState, RunSummary
+from resnet_cluster.results import AnyRun, DatasetFacts, Setup
 from resnet_cluster.spec import Shortcut
 
 _PREPARATIONS = {"CIFAR-10": "cifar10", "ImageNet": "/data/imagenet"}
@@ -34,7 +34,7 @@ class Filling:
     """
 
     experiment: Experiment
-    runs: Sequence[RunSummary]
+    runs: Sequence[AnyRun]
     prepared: Sequence[DatasetFacts]
 
     @property
@@ -75,8 +75,8 @@ class Filling:
 
     def _other(self, job: str, published: Published) -> str:
         """Of a network that is not the paper's own: our figure stands beneath its authors'."""
-        own = [run for run in self.runs if arch_of(run.job.model) == published.arch]
-        own = [run for run in own if self.experiment.holds(run.dataset) and has_weights(run)]
+        own = [run for run in self.runs if arch_of(run.setup.job.model) == published.arch]
+        own = [run for run in own if self.experiment.holds(run.setup.dataset) and run.has_weights]
         figures = (figure.protocol for run in own for figure in run.evaluations)
         if published.protocol in map(self.experiment.protocols.get, figures):
             return ""
@@ -85,20 +85,25 @@ class Filling:
         name = free_name(job, {run.name for run in self.runs})
         return self._words(job, [], name)
 
-    def _trained(self, published: Published) -> RunSummary | None:
+    def _trained(self, published: Published) -> AnyRun | None:
         """A run like the paper's that lacks but the figure."""
-        return next((run for run in self._like(published) if has_weights(run)), None)
+        return next((run for run in self._like(published) if run.has_weights), None)
 
-    def _like(self, published: Published) -> list[RunSummary]:
+    def _like(self, published: Published) -> list[AnyRun]:
         return self._papers.get((published.depth, published.shortcut), [])
 
     @cached_property
-    def _papers(self) -> dict[tuple[int | None, str | None], list[RunSummary]]:
+    def _papers(self) -> dict[tuple[int | None, str | None], list[AnyRun]]:
         """Runs like the paper's, by depth and shortcut."""
-        papers: dict[tuple[int | None, str | None], list[RunSummary]] = defaultdict(list)
+        papers: dict[tuple[int | None, str | None], list[AnyRun]] = defaultdict(list)
+        is_papers: dict[Setup, bool] = {}
         for run in self.runs:
-            if run.job.model.family == self.experiment.family and not differences(run, None):
-                papers[run.job.model.depth, run.job.model.shortcut].append(run)
+            model = run.setup.job.model
+            if run.setup not in is_papers:
+                is_like = model.family == self.experiment.family and not differences(run, None)
+                is_papers[run.setup] = is_like
+            if is_papers[run.setup]:
+                papers[depth_of(model), shortcut_of(model)].append(run)
         return papers
 
     def _submit(
@@ -169,12 +174,7 @@ def _shipped(
     return _ShippedJob("imagenet_r50_paper", 50, "B"), f"imagenet_{net}{option}_paper"
 
 
-def measuring(run: RunSummary, protocol: Protocol) -> str:
+def measuring(run: AnyRun, protocol: Protocol) -> str:
     """What measures a trained run under a protocol of the paper's."""
     name = "ten-crop" if protocol == "10-crop" else protocol
     return shlex.join(["resnet-cluster", "evaluate", run.run_id, "--protocol", name])
-
-
-def has_weights(run: RunSummary) -> bool:
-    """Whether the weights are there, and final."""
-    return run.state is RunState.SUCCEEDED and any(a.name == "weights" for a in run.artefacts)

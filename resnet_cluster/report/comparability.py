@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator
 
 from resnet_cluster.report.experiments import CIFAR10, IMAGENET, Experiment, experiment_of
 from resnet_cluster.report.naming import depth_of, model_name
-from resnet_cluster.results import DatasetFacts, EvaluationRecord, RunSummary
+from resnet_cluster.results import AnyFigure, AnyRun, DatasetFacts, Setup
 from resnet_cluster.spec import (
     DataSpec,
     ErrorWarmup,
@@ -33,30 +33,32 @@ PLAIN_CHOICES = {
 """Keys of the recipe that differ or do not, and how that is said."""
 
 
-def differences(run: RunSummary, evaluation: EvaluationRecord | None) -> tuple[str, ...]:
+def differences(run: AnyRun, evaluation: AnyFigure | None) -> tuple[str, ...]:
     """What differs between a run's figure and the paper's of its net; empty where nothing does.
+
+    Runs of one setup differ alike.
 
     Args:
         run: the run.
         evaluation: the figure; None asks about the run as it was planned, before it has one.
     """
-    experiment = experiment_of(run.dataset)
+    setup = run.setup
+    job, dataset = setup.job, setup.dataset
+    experiment = experiment_of(dataset)
     if experiment is None:
-        wanted = IMAGENET if run.job.model.family == "imagenet" else CIFAR10
-        return (f"data set {run.dataset.name}, not {wanted.dataset}",)
+        wanted = IMAGENET if job.model.family == "imagenet" else CIFAR10
+        return (f"data set {dataset.name}, not {wanted.dataset}",)
     return (
-        *_of_model(run.job.model, experiment),
-        *_of_length(run, evaluation, experiment),
-        *_of_dataset(run.dataset, experiment),
-        *_of_transforms(run.job.data, experiment),
-        *_of_recipe(run.job, experiment),
-        *_of_evaluation(run.job, evaluation, experiment),
+        *_of_model(job.model, experiment),
+        *_of_length(setup, evaluation, experiment),
+        *_of_dataset(dataset, experiment),
+        *_of_transforms(job.data, experiment),
+        *_of_recipe(job, experiment),
+        *_of_evaluation(job, evaluation, experiment),
     )
 
 
-def reservations(
-    run: RunSummary, evaluation: EvaluationRecord | None, *, times: int = 1
-) -> tuple[str, ...]:
+def reservations(run: AnyRun, evaluation: AnyFigure | None, *, times: int = 1) -> tuple[str, ...]:
     """What keeps a run from being evidence on the paper's claims, which compare nets with nets.
 
     As `differences`, but that nets of the same data set are compared among themselves: a copy of
@@ -68,37 +70,39 @@ def reservations(
         evaluation: the figure; None asks about the training.
         times: wanted length of the training, in those of the paper.
     """
-    experiment = experiment_of(run.dataset)
+    setup = run.setup
+    experiment = experiment_of(setup.dataset)
     if experiment is None:
-        return (f"data set {run.dataset.name}",)
+        return (f"data set {setup.dataset.name}",)
     return (
-        *_of_length(run, evaluation, experiment, times=times),
-        *_of_numbers(run.dataset, experiment, experiment.other_readings),
-        *_of_transforms(run.job.data, experiment),
-        *_of_recipe(run.job, experiment),
-        *_of_evaluation(run.job, evaluation, experiment),
+        *_of_length(setup, evaluation, experiment, times=times),
+        *_of_numbers(setup.dataset, experiment, experiment.other_readings),
+        *_of_transforms(setup.job.data, experiment),
+        *_of_recipe(setup.job, experiment),
+        *_of_evaluation(setup.job, evaluation, experiment),
     )
 
 
-def trained_steps(run: RunSummary, evaluation: EvaluationRecord | None) -> int:
+def trained_steps(setup: Setup, evaluation: AnyFigure | None) -> int:
     """Steps of the training behind a figure: selected weights may be older than its end."""
     if evaluation is not None and evaluation.select == "final":
         return evaluation.step
-    return run.record.num_steps
+    return setup.num_steps
 
 
-def course_of(run: RunSummary) -> Hashable:
+def course_of(run: AnyRun) -> Hashable:
     """What runs share that were trained alike, whatever their networks and seeds.
 
     The warm-up is left out: the deepest nets have one.
     """
-    train = run.job.train.model_copy(update={"warmup": None})
+    setup = run.setup
+    train = setup.job.train.model_copy(update={"warmup": None})
     return (
-        run.dataset.sha256,
-        run.dataset.num_train_images,
-        recipe_hash(run.job.model_copy(update={"train": train})),
-        run.record.num_steps,
-        run.record.versions.get("training-semantics", ""),
+        setup.dataset.sha256,
+        setup.dataset.num_train_images,
+        recipe_hash(setup.job.model_copy(update={"train": train})),
+        setup.num_steps,
+        setup.training_semantics,
     )
 
 
@@ -134,22 +138,18 @@ def _missing(model: PaperNetSpec, experiment: Experiment) -> str:
 
 
 def _of_length(
-    run: RunSummary,
-    evaluation: EvaluationRecord | None,
-    experiment: Experiment,
-    *,
-    times: int = 1,
+    setup: Setup, evaluation: AnyFigure | None, experiment: Experiment, *, times: int = 1
 ) -> Iterator[str]:
-    steps = trained_steps(run, evaluation)
-    batch = run.job.train.global_batch_size
+    steps = trained_steps(setup, evaluation)
+    batch = setup.job.train.global_batch_size
     # Compared by images seen: another batch size is said on its own. Less than an epoch is the
     # rounding between the paper's iterations and whole epochs.
     assert experiment.train.iterations is not None
     paper_images = times * experiment.train.iterations * experiment.train.global_batch_size
-    if abs(steps * batch - paper_images) < run.dataset.num_train_images:
+    if abs(steps * batch - paper_images) < setup.dataset.num_train_images:
         return
-    ours = f"{steps / run.record.steps_per_epoch:.3g}"
-    paper = f"{paper_images / run.dataset.num_train_images:.0f}"
+    ours = f"{steps / setup.steps_per_epoch:.3g}"
+    paper = f"{paper_images / setup.dataset.num_train_images:.0f}"
     is_shorter = steps * batch < paper_images
     yield f"{ours} of {paper} epochs" if is_shorter else f"{ours} epochs, not {paper}"
 
@@ -272,7 +272,7 @@ def _percent(shares: list[float]) -> str:
 
 
 def _of_evaluation(
-    job: JobSpec, evaluation: EvaluationRecord | None, experiment: Experiment
+    job: JobSpec, evaluation: AnyFigure | None, experiment: Experiment
 ) -> Iterator[str]:
     if (evaluation.select if evaluation else job.evaluate.select) != "final":
         yield "weights selected on the hold-out"

@@ -7,7 +7,7 @@ from resnet_cluster.report.experiments import IMAGENET
 from resnet_cluster.report.naming import papers_net
 from resnet_cluster.report.published import TABLE_1, TABLE_2, TABLE_3, Architecture, Published
 from resnet_cluster.report.rows import Row, Sources, Table
-from resnet_cluster.results import RunSummary
+from resnet_cluster.results import AnyRun
 
 TITLE = "Table 1: multiply-adds of an image of 224x224 pixels"
 _IMAGE_SIZE = 224
@@ -28,7 +28,7 @@ def costs_table(sources: Sources) -> Table:
 
 def _row(architecture: Architecture, sources: Sources, filling: Filling) -> Row:
     trained = _trained(architecture)
-    found = [run.record.flops for run in sources.runs if _is(run, trained)]
+    found = [run.setup.flops for run in sources.runs if _is(run, trained)]
     blocks = " ".join(map(str, architecture.num_blocks))
     return Row(
         model=f"{architecture.depth} layers: {blocks} {architecture.block} blocks",
@@ -47,8 +47,9 @@ def _trained(architecture: Architecture) -> Published:
     return next(row for row in TABLE_2 + TABLE_3 if (row.depth, row.shortcut) == wanted)
 
 
-def _is(run: RunSummary, trained: Published) -> bool:
+def _is(run: AnyRun, trained: Published) -> bool:
     """Whether a run's network is the table's, on images of its size and as many classes."""
+    setup = run.setup
     wanted = (IMAGENET.family, trained.depth, trained.shortcut)
-    size = (run.dataset.image_size, run.dataset.num_classes)
-    return papers_net(run.job.model) == wanted and size == (_IMAGE_SIZE, IMAGENET.num_classes)
+    size = (setup.dataset.image_size, setup.dataset.num_classes)
+    return papers_net(setup.job.model) == wanted and size == (_IMAGE_SIZE, IMAGENET.num_classes)

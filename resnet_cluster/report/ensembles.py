@@ -8,7 +8,7 @@ from resnet_cluster.report.experiments import IMAGENET
 from resnet_cluster.report.naming import model_name
 from resnet_cluster.report.published import TABLE_5, Published
 from resnet_cluster.report.rows import Row, Sources, Table
-from resnet_cluster.results import EnsembleRecord, RunSummary
+from resnet_cluster.results import AnyRun, EnsembleRecord
 
 TITLE = "Table 5: top-1 / top-5 error of ensembles on ImageNet, in %"
 
@@ -18,7 +18,7 @@ def ensembles_table(sources: Sources) -> Table:
     ours = [
         _row(record, members, "")
         for record, members in _with_members(sources)
-        if IMAGENET.holds(members[0].dataset)
+        if IMAGENET.holds(members[0].setup.dataset)
     ]
     note = (
         "The published errors are the test server's. Ours are of the validation images, and are "
@@ -31,9 +31,9 @@ def ensembles_table(sources: Sources) -> Table:
 def other_ensembles(sources: Sources) -> Table | None:
     """Those on data sets of which the paper has no ensembles; None where there are none."""
     ours = [
-        _row(record, members, f" on {members[0].dataset.name}")
+        _row(record, members, f" on {members[0].setup.dataset.name}")
         for record, members in _with_members(sources)
-        if not IMAGENET.holds(members[0].dataset)
+        if not IMAGENET.holds(members[0].setup.dataset)
     ]
     if not ours:
         return None
@@ -41,7 +41,7 @@ def other_ensembles(sources: Sources) -> Table | None:
     return Table(number=0, title=title, rows=tuple(ours), preparation="", notes=())
 
 
-def _with_members(sources: Sources) -> Iterator[tuple[EnsembleRecord, list[RunSummary]]]:
+def _with_members(sources: Sources) -> Iterator[tuple[EnsembleRecord, list[AnyRun]]]:
     """Each ensemble whose runs are there; they are on one data set."""
     runs = {run.run_id: run for run in sources.runs}
     for record in sources.ensembles:
@@ -55,9 +55,9 @@ def _published_row(published: Published) -> Row:
     )
 
 
-def _row(record: EnsembleRecord, members: Sequence[RunSummary], where: str) -> Row:
+def _row(record: EnsembleRecord, members: Sequence[AnyRun], where: str) -> Row:
     """Ours: named by the networks in it."""
-    names = [model_name(run.job.model) for run in members]
+    names = [model_name(run.setup.job.model) for run in members]
     counts = {name: names.count(name) for name in names}
     parts = [f"{number} x {name}" if number > 1 else name for name, number in counts.items()]
     return Row(

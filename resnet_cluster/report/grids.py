@@ -39,7 +39,7 @@ def _runs(report: Report) -> Grid:
 
 
 def _run_line(figure: Measured) -> Line:
-    run = figure.run
+    run = figure.summary
     return Line(
         cells=(
             run.name,

@@ -92,7 +92,7 @@ def _side(grid: Grid, place: int) -> str:
 
 
 def _provenance(report: Report) -> str:
-    runs = {figure.run.run_id: figure.run for figure in report.figures}
+    runs = {figure.run.run_id: figure.summary for figure in report.figures}
     if not runs:
         return ""
     body = "".join(map(_details, runs.values()))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 from resnet_cluster.report.comparability import differences, trained_steps
 from resnet_cluster.report.experiments import Experiment, experiment_of
 from resnet_cluster.report.published import Published
 from resnet_cluster.report.statistics import Spread, spread
-from resnet_cluster.results import EvaluationRecord, RunSummary
+from resnet_cluster.results import AnyFigure, AnyRun, RunSummary, Setup
 from resnet_cluster.spec import ModelSpec, recipe_hash
 
 
@@ -32,35 +33,67 @@ class Identity:
     training_semantics: str
     """What the same recipe meant in the version that trained it."""
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Thousands of figures share an identity, each of many parts."""
+        return hash(tuple(getattr(self, field.name) for field in fields(self)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What is said of every figure of a setup that was measured alike."""
+
+    identity: Identity | None
+    """None for runs without a figure."""
+    experiment: Experiment | None
+    """The paper's on the same data set."""
+    differs: tuple[str, ...]
+    """What keeps them from the published figure; empty where they can be compared."""
+    published: Published | None
+    """The paper's figure for the same; None unless they can be compared."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """A figure of a run, or the run alone where it has none yet."""
 
-    run: RunSummary
-    evaluation: EvaluationRecord | None
-    identity: Identity | None
-    differs: tuple[str, ...]
-    """What keeps it from the published figure; empty where they can be compared."""
+    run: AnyRun
+    evaluation: AnyFigure | None
+    verdict: Verdict
+
+    @property
+    def summary(self) -> RunSummary:
+        """All that is known of the run, for a report that tells of single runs."""
+        assert isinstance(self.run, RunSummary), "a report on outlines tells of no single run"
+        return self.run
 
     @property
     def top1_err(self) -> float | None:
         """Error in percent."""
-        return self.evaluation.errors.top1_err if self.evaluation else None
+        return self.evaluation.top1_err if self.evaluation else None
+
+    @property
+    def identity(self) -> Identity | None:
+        """None for a run without a figure."""
+        return self.verdict.identity
 
     @property
     def experiment(self) -> Experiment | None:
         """The paper's on the same data set."""
-        return experiment_of(self.run.dataset)
+        return self.verdict.experiment
+
+    @property
+    def differs(self) -> tuple[str, ...]:
+        """What keeps it from the published figure; empty where they can be compared."""
+        return self.verdict.differs
 
     @property
     def published(self) -> Published | None:
         """The paper's figure for the same; None unless the two can be compared."""
-        if self.differs or self.evaluation is None or self.experiment is None:
-            return None
-        protocol = self.experiment.protocols[self.evaluation.protocol]
-        rows = self.experiment.rows_of(self.run.job.model)
-        return next(row for row in rows if row.protocol == protocol)
+        return self.verdict.published
 
     @property
     def difference(self) -> float | None:
@@ -85,7 +118,7 @@ class Cell:
     @property
     def top5_err(self) -> float | None:
         """Mean of the top-5 errors."""
-        errors = [figure.evaluation.errors.top5_err for figure in self.figures if figure.evaluation]
+        errors = [figure.evaluation.top5_err for figure in self.figures if figure.evaluation]
         known = [error for error in errors if error is not None]
         return sum(known) / len(known) if known else None
 
@@ -103,44 +136,70 @@ class Cell:
         return _points(self.spread.mean, published.mean_top1_err)
 
 
-def measured(runs: Iterable[RunSummary]) -> tuple[Measured, ...]:
+def measured(runs: Iterable[AnyRun]) -> tuple[Measured, ...]:
     """Every figure of the runs, in their order; a run without one stands for itself."""
-    return tuple(
-        _measured(run, evaluation) for run in runs for evaluation in run.evaluations or (None,)
-    )
+    verdicts: dict[tuple[object, ...], Verdict] = {}
+    found = []
+    for run in runs:
+        for evaluation in run.evaluations or (None,):
+            alike = (run.setup, *_how(evaluation)) if evaluation else (run.setup,)
+            if alike not in verdicts:
+                verdicts[alike] = _verdict(run, evaluation)
+            found.append(Measured(run=run, evaluation=evaluation, verdict=verdicts[alike]))
+    return tuple(found)
 
 
-def cells(figures: Sequence[Measured]) -> dict[Identity, Cell]:
-    """Figures by identity. Of several with one seed the newest counts: they are not two draws."""
+def cells(figures: Iterable[Measured]) -> dict[Identity, Cell]:
+    """Figures by identity, where those of the oldest run come first.
+
+    Of several with one seed the newest counts: they are not two draws.
+    """
     groups: dict[Identity, dict[int, Measured]] = defaultdict(dict)
-    for figure in sorted(figures, key=lambda figure: figure.run.created_at):
+    for figure in figures:
         if figure.identity is not None:
-            groups[figure.identity][figure.run.job.seed] = figure
+            groups[figure.identity][figure.run.seed] = figure
     return {identity: _cell(tuple(by_seed.values())) for identity, by_seed in groups.items()}
 
 
-def _measured(run: RunSummary, evaluation: EvaluationRecord | None) -> Measured:
-    return Measured(
-        run=run,
-        evaluation=evaluation,
-        identity=_identity(run, evaluation) if evaluation else None,
-        differs=differences(run, evaluation) if evaluation else ("not evaluated",),
+def _how(evaluation: AnyFigure) -> tuple[object, ...]:
+    """What was measured of which weights."""
+    return (
+        evaluation.protocol,
+        evaluation.split,
+        evaluation.select,
+        evaluation.ema,
+        evaluation.step,
     )
 
 
-def _identity(run: RunSummary, evaluation: EvaluationRecord) -> Identity:
+def _verdict(run: AnyRun, evaluation: AnyFigure | None) -> Verdict:
+    experiment = experiment_of(run.setup.dataset)
+    if evaluation is None:
+        differs: tuple[str, ...] = ("not evaluated",)
+        return Verdict(identity=None, experiment=experiment, differs=differs, published=None)
+    differs = differences(run, evaluation)
+    published = None
+    if experiment and not differs:
+        protocol = experiment.protocols[evaluation.protocol]
+        rows = experiment.rows_of(run.setup.job.model)
+        published = next(row for row in rows if row.protocol == protocol)
+    identity = _identity(run.setup, evaluation)
+    return Verdict(identity=identity, experiment=experiment, differs=differs, published=published)
+
+
+def _identity(setup: Setup, evaluation: AnyFigure) -> Identity:
     return Identity(
-        model=run.job.model,
-        dataset_sha256=run.dataset.sha256,
-        encoding=run.dataset.encoding,
-        num_train_images=run.dataset.num_train_images,
+        model=setup.job.model,
+        dataset_sha256=setup.dataset.sha256,
+        encoding=setup.dataset.encoding,
+        num_train_images=setup.dataset.num_train_images,
         split=evaluation.split,
         protocol=evaluation.protocol,
         ema=evaluation.ema,
         select=evaluation.select,
-        trained_steps=trained_steps(run, evaluation),
-        recipe_hash=recipe_hash(run.job),
-        training_semantics=run.record.versions.get("training-semantics", ""),
+        trained_steps=trained_steps(setup, evaluation),
+        recipe_hash=recipe_hash(setup.job),
+        training_semantics=setup.training_semantics,
     )
 
 

@@ -43,7 +43,7 @@ def unfilled(row: Row) -> dict[str, Any]:
 
 
 def _of_run(figure: Measured) -> dict[str, Any]:
-    run = figure.run
+    run = figure.summary
     return {
         "schema_version": SCHEMA_VERSION,
         "run_id": run.run_id,
@@ -76,7 +76,7 @@ def _of_figure(figure: Measured) -> dict[str, Any]:
         "ema": evaluation and evaluation.ema,
         "step": evaluation and evaluation.step,
         "top1_err": figure.top1_err,
-        "top5_err": evaluation and evaluation.errors.top5_err,
+        "top5_err": evaluation and evaluation.top5_err,
         "table": published and published.table,
         "published_top1_err": published and published.top1_err,
         "published_top5_err": published and published.top5_err,
@@ -86,7 +86,7 @@ def _of_figure(figure: Measured) -> dict[str, Any]:
 
 
 def _of_uses(report: Report, figure: Measured) -> dict[str, Any]:
-    sha256 = figure.run.dataset.sha256
+    sha256 = figure.run.setup.dataset.sha256
     totals = [uses.total for uses in report.uses if uses.dataset_sha256 == sha256]
     return {"test_set_uses": totals[0] if totals else None}
 
@@ -95,7 +95,7 @@ def _of_cell(report: Report, figure: Measured) -> dict[str, Any]:
     cell = report.cell(figure)
     return {
         "n": cell.spread.n if cell else 0,
-        "seeds": sorted(one.run.job.seed for one in cell.figures) if cell else [],
+        "seeds": sorted(one.run.seed for one in cell.figures) if cell else [],
         "best_top1_err": cell and cell.spread.best,
         "mean_top1_err": cell and cell.spread.mean,
         "std_top1_err": cell and cell.spread.std,

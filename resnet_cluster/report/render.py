@@ -79,6 +79,10 @@ class Format(StrEnum):
     HTML = "html"
 
 
+TELLING_OF_RUNS = (Format.CSV, Format.JSON, Format.HTML)
+"""Formats that tell of each run behind a figure, as all do where the runs are listed."""
+
+
 def render(report: Report, format: Format, console: Console) -> None:
     """Print a report. Colours, and the width of `table`, are the console's."""
     if format is Format.TABLE:

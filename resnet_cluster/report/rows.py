@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from resnet_cluster.report.measured import Cell, Measured
 from resnet_cluster.report.published import Published
-from resnet_cluster.results import DatasetFacts, EnsembleRecord, RunSummary
+from resnet_cluster.results import AnyRun, DatasetFacts, EnsembleRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,6 @@ class Sources:
     """
 
     figures: Sequence[Measured]
-    runs: Sequence[RunSummary]
+    runs: Sequence[AnyRun]
     prepared: Sequence[DatasetFacts]
     ensembles: Sequence[EnsembleRecord] = ()

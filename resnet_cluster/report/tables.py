@@ -48,7 +48,7 @@ def build_table(number: int, sources: Sources) -> Table:
     rows: list[Row] = []
     for published in PUBLISHED[number]:
         ours = [cell for cell in found if homes[id(cell)] is published]
-        rows += _rows_of(published, ours, filling.command(published))
+        rows += _rows_of(published, ours, filling)
     if number in _WITH_OTHERS:
         rows += [
             _own_row(cell)
@@ -65,7 +65,7 @@ def build_table(number: int, sources: Sources) -> Table:
 
 
 def _model(cell: Cell) -> ModelSpec:
-    return cell.figures[0].run.job.model
+    return cell.figures[0].run.setup.job.model
 
 
 def _home(cell: Cell, number: int, experiment: Experiment) -> Published | None:
@@ -108,7 +108,7 @@ def _apart_from_protocol(identity: Identity | None) -> Identity | None:
     return replace(identity, protocol="") if identity else None
 
 
-def _rows_of(published: Published, ours: Sequence[Cell], command: str) -> Iterator[Row]:
+def _rows_of(published: Published, ours: Sequence[Cell], filling: Filling) -> Iterator[Row]:
     comparable = [cell for cell in ours if not cell.differs]
     # The cell with most seeds fills the row: it says most, and its error had no part in the choice.
     chosen = max(comparable, key=lambda cell: cell.spread.n, default=None)
@@ -118,7 +118,7 @@ def _rows_of(published: Published, ours: Sequence[Cell], command: str) -> Iterat
         num_parameters=published.num_parameters,
         published=published,
         cell=chosen,
-        command="" if chosen else command,
+        command="" if chosen else filling.command(published),
     )
     for cell in ours:
         if cell is not chosen:
@@ -126,11 +126,11 @@ def _rows_of(published: Published, ours: Sequence[Cell], command: str) -> Iterat
 
 
 def _own_row(cell: Cell) -> Row:
-    run = cell.figures[0].run
+    setup = cell.figures[0].run.setup
     return Row(
-        model=model_name(run.job.model),
-        layers=depth_of(run.job.model),
-        num_parameters=parameters_text(run.record.num_parameters),
+        model=model_name(setup.job.model),
+        layers=depth_of(setup.job.model),
+        num_parameters=parameters_text(setup.num_parameters),
         published=None,
         cell=cell,
     )
@@ -160,6 +160,6 @@ def _apart(cell: Cell, chosen: Cell | None) -> tuple[str, ...]:
 def _notes(found: Sequence[Cell], experiment: Experiment) -> Iterator[str]:
     if any(cell.spread.n > 1 for cell in found):
         yield "Of n seeds: best (mean±sample deviation), and the difference of the mean."
-    images = {cell.figures[0].run.dataset.num_train_images for cell in found}
+    images = {cell.figures[0].run.setup.dataset.num_train_images for cell in found}
     if experiment is CIFAR10 and images - {experiment.num_train_images}:
         yield "Section 4.2 can also be read as 45,000 training images; the rows say 50,000."

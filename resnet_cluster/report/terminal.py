@@ -85,7 +85,7 @@ def _print_runs(report: Report, console: Console, notes: _Notes) -> None:
 
 
 def _run_cells(figure: Measured, notes: _Notes) -> Iterator[Text]:
-    run = figure.run
+    run = figure.summary
     yield Text(plain(run.name))
     yield Text(model_name(run.job.model))
     yield Text(plain(run.dataset.name), style="dim")

@@ -50,7 +50,7 @@ def ours_text(row: Row, *, top5: bool = False) -> str:
 
 def epochs_text(figure: Measured) -> str:
     """Epochs done of those planned: `2/164`."""
-    run = figure.run
+    run = figure.summary
     return f"{run.epochs_done}/{-(-run.record.num_steps // run.record.steps_per_epoch)}"
 
 

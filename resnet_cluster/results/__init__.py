@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnet_cluster.results.events import EventLog
 from resnet_cluster.results.following import follow
+from resnet_cluster.results.outline import FigureOutline, RunOutline, Setup
 from resnet_cluster.results.ownership import (
     Heartbeat,
     last_attempt,
@@ -36,14 +37,23 @@ from resnet_cluster.results.records import (
     RunState,
     now,
 )
-from resnet_cluster.results.summary import Attempt, RunSummary, UsesOfTestSet, run_state
+from resnet_cluster.results.summary import (
+    AnyFigure,
+    AnyRun,
+    Attempt,
+    RunSummary,
+    UsesOfTestSet,
+    run_state,
+)
 
 if TYPE_CHECKING:
     from resnet_cluster.results.store import ResultStore
 
 __all__ = [
     "SCHEMA_VERSION",
+    "AnyFigure",
     "AnyRecord",
+    "AnyRun",
     "ArtefactRecord",
     "Attempt",
     "AttemptEnded",
@@ -56,6 +66,7 @@ __all__ = [
     "Errors",
     "EvaluationRecord",
     "EventLog",
+    "FigureOutline",
     "Heartbeat",
     "LayerNorms",
     "LayerStd",
@@ -64,9 +75,11 @@ __all__ = [
     "Record",
     "ResponsesRecord",
     "ResultStore",
+    "RunOutline",
     "RunRecord",
     "RunState",
     "RunSummary",
+    "Setup",
     "UsesOfTestSet",
     "follow",
     "last_attempt",

@@ -20,7 +20,7 @@ from resnet_cluster.results.records import (
     RunRecord,
 )
 from resnet_cluster.results.rows import Row, attempt_of, record_of
-from resnet_cluster.results.summary import RunSummary, UsesOfTestSet
+from resnet_cluster.results.summary import RunSummary
 from resnet_cluster.spec import load_resolved
 
 Value = TypeVar("Value")
@@ -77,9 +77,11 @@ def evaluations(connection: sa.Connection, run_id: str) -> tuple[EvaluationRecor
 def ensembles(connection: sa.Connection) -> tuple[EnsembleRecord, ...]:
     """The ensembles of runs that are all there, the oldest first."""
     table = schema.ensembles
-    known = set(connection.scalars(sa.select(schema.runs.c.run_id)))
     query = sa.select(table).order_by(table.c.at, table.c.event_name)
-    found = (record_of(EnsembleRecord, row) for row in _rows(connection, query))
+    found = [record_of(EnsembleRecord, row) for row in _rows(connection, query)]
+    if not found:
+        return ()
+    known = set(connection.scalars(sa.select(schema.runs.c.run_id)))
     return tuple(record for record in found if known.issuperset(record.members))
 
 
@@ -97,43 +99,16 @@ def norms(connection: sa.Connection, run_id: str) -> tuple[NormsRecord, ...]:
     return tuple(record_of(NormsRecord, row) for row in _rows(connection, query))
 
 
-def uses_of_test_sets(connection: sa.Connection) -> tuple[UsesOfTestSet, ...]:
-    """How often each data set's test images have been used, by its name."""
-    runs, evaluations, epochs = schema.runs, schema.evaluations, schema.epochs
-    figures = _counts(connection, evaluations, evaluations.c.split == "test")
-    observed = _counts(connection, epochs, epochs.c.observed_test_num_images.is_not(None))
-    ensembles = _counts(connection, schema.ensembles, schema.ensembles.c.split == "test")
-    compared = _counts(connection, schema.events, schema.events.c.name.like("parity-%"))
-    query = sa.select(runs.c.run_id, runs.c.dataset).order_by(runs.c.at, runs.c.run_id)
-    names, members = {}, defaultdict(list)
-    for row in connection.execute(query):
-        names[row.dataset["sha256"]] = row.dataset["name"]
-        members[row.dataset["sha256"]].append(row.run_id)
-
-    def total(counts: dict[str, int], run_ids: list[str]) -> int:
-        return sum(counts.get(run_id, 0) for run_id in run_ids)
-
-    return tuple(
-        UsesOfTestSet(
-            name=name,
-            dataset_sha256=sha256,
-            num_runs=len(members[sha256]),
-            num_figures=total(figures, members[sha256]),
-            num_observed=total(observed, members[sha256]),
-            num_ensembles=total(ensembles, members[sha256]),
-            num_comparisons=total(compared, members[sha256]),
-        )
-        for sha256, name in sorted(names.items(), key=lambda item: (item[1], item[0]))
-    )
-
-
 def _counts(
     connection: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool]
 ) -> dict[str, int]:
     """Rows of each run that has any."""
-    query = sa.select(table.c.run_id, sa.func.count().label("num")).where(where)
-    found = connection.execute(query.group_by(table.c.run_id))
-    return {row.run_id: row.num for row in found}
+    query = (
+        sa.select(table.c.run_id, sa.func.count().label("num"))
+        .where(where)
+        .group_by(table.c.run_id)
+    )
+    return {row.run_id: row.num for row in connection.execute(query)}
 
 
 def _by_run(

@@ -204,6 +204,16 @@ class EvaluationRecord(Record):
     def event_name(self) -> str:
         return self.name_of(self.protocol, self.split, self.select)
 
+    @property
+    def top1_err(self) -> float:
+        """Error in percent."""
+        return self.errors.top1_err
+
+    @property
+    def top5_err(self) -> float | None:
+        """Error in percent; None below six classes."""
+        return self.errors.top5_err
+
     @staticmethod
     def name_of(protocol: str, split: str, select: str) -> str:
         """The event of a figure: a run has one of each."""

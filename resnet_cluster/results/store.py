@@ -12,6 +12,8 @@ from resnet_cluster.errors import UnknownRunError, UsageError
 from resnet_cluster.results import ingest, reading, schema
 from resnet_cluster.results.database import Database
 from resnet_cluster.results.migrate import bring_up_to_date
+from resnet_cluster.results.outline import RunOutline
+from resnet_cluster.results.outlining import outlines
 from resnet_cluster.results.records import (
     EnsembleRecord,
     EpochRecord,
@@ -20,6 +22,7 @@ from resnet_cluster.results.records import (
     ResponsesRecord,
 )
 from resnet_cluster.results.summary import RunSummary, UsesOfTestSet
+from resnet_cluster.results.uses import uses_of_test_sets
 
 
 class ResultStore:
@@ -88,6 +91,11 @@ class ResultStore:
         """Every run, the oldest first."""
         return self._summaries()
 
+    def outlines(self) -> tuple[RunOutline, ...]:
+        """Every run, the oldest first, with no more of each than tables ask: quick for many."""
+        with self._database.reading() as connection:
+            return outlines(connection)
+
     def run(self, reference: str) -> RunSummary:
         """The run of that id or name, or the one whose id begins so.
 
@@ -141,7 +149,7 @@ class ResultStore:
     def uses_of_test_sets(self) -> tuple[UsesOfTestSet, ...]:
         """How often the test images of each data set have been used, by all runs."""
         with self._database.reading() as connection:
-            return reading.uses_of_test_sets(connection)
+            return uses_of_test_sets(connection)
 
     def _summaries(self, *where: sa.ColumnElement[bool]) -> tuple[RunSummary, ...]:
         with self._database.reading() as connection:

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
+from resnet_cluster.results.outline import (
+    WEIGHTS,
+    FigureOutline,
+    RunOutline,
+    Setup,
+    training_semantics,
+)
 from resnet_cluster.results.records import (
     ArtefactRecord,
     DatasetFacts,
@@ -94,6 +102,30 @@ class RunSummary:
     def __post_init__(self) -> None:
         object.__setattr__(self, "state", run_state(self.attempts))
 
+    @cached_property
+    def setup(self) -> Setup:
+        """What it shares with runs of other seeds."""
+        return Setup(
+            job=self.job,
+            dataset=self.record.dataset,
+            num_parameters=self.record.num_parameters,
+            flops=self.record.flops,
+            num_steps=self.record.num_steps,
+            steps_per_epoch=self.record.steps_per_epoch,
+            training_semantics=training_semantics(self.record.versions),
+        )
+
+    @property
+    def seed(self) -> int:
+        """Seed of its job."""
+        return self.job.seed
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it has succeeded and keeps its last weights."""
+        is_done = self.state is RunState.SUCCEEDED
+        return is_done and any(artefact.name == WEIGHTS for artefact in self.artefacts)
+
     @property
     def run_id(self) -> str:
         """Id of the run."""
@@ -123,3 +155,10 @@ class RunSummary:
     def epochs_done(self) -> int:
         """Epochs finished."""
         return self.last_epoch.epoch if self.last_epoch else 0
+
+
+AnyRun = RunOutline | RunSummary
+"""What tables can be made of."""
+
+AnyFigure = FigureOutline | EvaluationRecord
+"""A run's errors on a split, under a protocol."""

@@ -22,7 +22,7 @@ from resnet_cluster.spec.job import (
 )
 from resnet_cluster.spec.key import PIXELS_VERSION, TRAINING_SEMANTICS, recipe_hash, run_key
 from resnet_cluster.spec.lengths import StepLengths, crop_side, schedule_in_steps
-from resnet_cluster.spec.load import LoadedJob, load_job, load_resolved
+from resnet_cluster.spec.load import LoadedJob, load_job, load_resolved, split_resolved
 from resnet_cluster.spec.model import (
     CustomNetSpec,
     Family,
@@ -115,4 +115,5 @@ __all__ = [
     "run_key",
     "schedule_in_steps",
     "shipped_jobs",
+    "split_resolved",
 ]

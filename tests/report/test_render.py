@@ -27,9 +27,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from resnet_cluster.report import Format, build_report, render
+from resnet_cluster.report import TELLING_OF_RUNS, Format, build_report, render
 from resnet_cluster.report.escaping import markdown, plain, spreadsheet
-from resnet_cluster.results import ResultStore, RunState, RunSummary
+from resnet_cluster.report.tables import TITLES
+from resnet_cluster.results import AnyRun, ArtefactRecord, ResultStore, RunState, RunSummary
 
 JPEG = CIFAR10.model_copy(update={"encoding": "jpeg", "sha256": "e" * 64})
 SHORT = {"train.iterations": 780, "train.schedule.milestones": [390, 585]}
@@ -37,7 +38,7 @@ HOSTILE = "[red]x[/] |=1+1\x1b[31m\n`a`<b>*&amp;\u202e_"
 
 
 def rendered(
-    runs: Sequence[RunSummary], format: Format, *, width: int = 80, table: int | None = None
+    runs: Sequence[AnyRun], format: Format, *, width: int = 80, table: int | None = None
 ) -> str:
     stream = io.StringIO()
     render(build_report(runs, table=table), format, Console(file=stream, width=width))
@@ -230,3 +231,32 @@ def test_the_package_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.parametrize("format", [f for f in Format if f not in TELLING_OF_RUNS])
+@pytest.mark.parametrize("table", TITLES)
+def test_a_table_of_outlines_is_that_of_the_runs(
+    tmp_path: Path, format: Format, table: int
+) -> None:
+    for number, (changes, error, dataset) in enumerate(
+        (
+            ({"seed": 1}, 8.9, CIFAR10),
+            ({"seed": 0}, 8.6, CIFAR10),
+            ({"seed": 1}, 8.8, CIFAR10),
+            ({"train.lr": 0.2}, 8.0, CIFAR10),
+            ({"model.depth": 32}, None, CIFAR10),
+            (SHORT, 54.3, JPEG),
+            (None, 2.0, DIGITS),
+        )
+    ):
+        run = make_run_record(
+            make_job(changes), dataset=dataset, run_id=f"r-{number}", minute=-number
+        )
+        log = record_run(tmp_path / "runs", run, top1_err=error)
+        log.record(ArtefactRecord(name="weights", path="w.pt", sha256="0" * 64, num_bytes=1))
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    with ResultStore.open(url, runs_root=tmp_path / "runs") as store:
+        store.ingest()
+        expected = rendered(store.runs(), format, table=table)
+        assert rendered(store.outlines(), format, table=table) == expected
+    assert ("8.60" in expected) is (table == 6)

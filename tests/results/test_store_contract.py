@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import subprocess
@@ -65,6 +66,7 @@ class TestContract:
         assert store.epochs("r-0001") == ()
         assert store.evaluations("r-0001") == ()
         assert store.ensembles() == ()
+        assert store.outlines() == ()
 
     def test_every_record_comes_back_as_it_was_written(
         self, store: ResultStore, root: Path
@@ -161,6 +163,55 @@ class TestContract:
         assert (cifar.name, cifar.dataset_sha256, cifar.num_runs) == ("cifar10", CIFAR10.sha256, 2)
         assert (cifar.num_figures, cifar.num_observed, cifar.total) == (2, 3, 5)
         assert (digit.name, digit.num_runs, digit.total) == ("digits", 1, 1)
+
+    def test_uses_are_counted_where_all_runs_share_a_data_set(
+        self, store: ResultStore, root: Path
+    ) -> None:
+        log = record_run(root, RUN, top1_err=8.6)  # and two epochs, observed
+        log.record(make_evaluation(RUN, 7.0, split="holdout"))
+        held_out = CIFAR10.model_copy(update={"name": "held-out", "num_holdout_images": 5_000})
+        other = make_run_record(make_job(), run_id="r-0002", dataset=held_out, minute=1)
+        record_run(root, other, num_epochs=3)
+        assert store.ingest() == ()
+        (uses,) = store.uses_of_test_sets()
+        assert (uses.name, uses.num_runs) == ("held-out", 2)
+        assert (uses.num_figures, uses.num_observed, uses.total) == (1, 5, 6)
+
+    def test_an_outline_says_of_a_run_what_its_summary_does(
+        self, store: ResultStore, root: Path
+    ) -> None:
+        weights = ArtefactRecord(
+            at=START, name="weights", path="weights.pt", sha256="ab" * 32, num_bytes=1
+        )
+        ends = (RunState.SUCCEEDED, RunState.FAILED, None)
+        for number, (seed, state) in enumerate(itertools.product((3, 40), ends)):
+            job = make_job({"seed": seed, "name": f"run-{number}"})
+            run = make_run_record(job, run_id=f"r-{number}", minute=-number)
+            versions = {"training-semantics": "7"} if state else {}
+            log = record_run(root, run.model_copy(update={"versions": versions}), state=state)
+            log.record(weights)
+            log.record(make_evaluation(run, 8.5, protocol="ten-crop-32pad4-softmax"))
+            log.record(make_evaluation(run, 8.0 + number))
+        bare = make_run_record(make_job({"model.depth": 32}), run_id="r-bare", dataset=DIGITS)
+        record_run(root, bare)
+        assert store.ingest() == ()
+        outlines, runs = store.outlines(), store.runs()
+        assert [one.run_id for one in outlines] == [run.run_id for run in runs]
+        assert [one.has_weights for one in outlines] == [
+            run.run_id in ("r-0", "r-3") for run in runs
+        ]
+        for outline, run in zip(outlines, runs, strict=True):
+            assert (outline.name, outline.seed) == (run.name, run.seed)
+            assert outline.has_weights is run.has_weights
+            same = {"name": run.name, "seed": run.seed}
+            assert outline.setup.job.model_copy(update=same) == run.job
+            assert vars(outline.setup) == vars(run.setup) | {"job": outline.setup.job}
+            assert [tuple(figure) for figure in outline.evaluations] == [
+                (e.protocol, e.split, e.select, e.ema, e.step, e.errors.top1_err, e.errors.top5_err)
+                for e in run.evaluations
+            ]
+        # What differs in the seed alone is one setup; another version's training is another.
+        assert len({one.setup for one in outlines}) == 3
 
     def test_a_loss_that_is_no_number_is_kept(self, store: ResultStore, root: Path) -> None:
         log = record_run(root, RUN, num_epochs=0)

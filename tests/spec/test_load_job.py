@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from job_values import JOB, SHIPPED, job_values, line_of
 
 from resnet_cluster.errors import IntegrityError, JobError
-from resnet_cluster.spec import JobSpec, load_job, load_resolved
+from resnet_cluster.spec import JobSpec, load_job, load_resolved, split_resolved
 
 JARGON = ("pydantic", "Input should", "http", "type=", "Field required", "Value error", "tag")
 
@@ -210,6 +211,23 @@ def test_a_stored_job_is_the_same_job(values: dict[str, object]) -> None:
     assert again == job
     assert hash(again) == hash(job)
     assert again.model_dump(mode="json") == stored
+
+
+@settings(max_examples=60, deadline=None)
+@given(values=job_values(), data=st.data())
+def test_a_stored_job_without_its_name_and_its_seed(
+    values: dict[str, object], data: st.DataObject
+) -> None:
+    stored = JobSpec.model_validate(values).model_dump(mode="json")
+    shuffled = {key: stored[key] for key in data.draw(st.permutations(list(stored)))}
+    for text in (json.dumps(stored), json.dumps(shuffled), json.dumps(stored, indent=1)):
+        rest, seed = split_resolved(text)
+        assert seed == stored["seed"]
+        assert json.loads(rest) == {
+            key: value for key, value in stored.items() if key not in ("name", "seed")
+        }
+    other = stored | {"name": "another", "seed": stored["seed"] + 1}
+    assert split_resolved(json.dumps(other))[0] == split_resolved(json.dumps(stored))[0]
 
 
 @settings(max_examples=60, deadline=None)
