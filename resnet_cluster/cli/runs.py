@@ -35,10 +35,10 @@ STOP_TIMEOUT_S = 180.0
 def list_runs(output: OutputOption = Output.table) -> None:
     """List the runs, the newest last."""
     with opened_store() as store:
-        lost = [run for run in store.runs() if is_newly_lost(run)]
-        if lost:
-            store.ingest()
         runs = store.runs()
+        if [run for run in runs if is_newly_lost(run)]:
+            store.ingest()
+            runs = store.runs()
     if output is Output.json:
         print_json([{"schema_version": SCHEMA_VERSION} | _facts(run) for run in runs])
     elif runs:

@@ -19,7 +19,7 @@ from resnet_cluster.results.outline import (
 )
 from resnet_cluster.results.records import DatasetFacts, RunState
 from resnet_cluster.results.rows import damaged
-from resnet_cluster.spec import load_resolved, split_resolved
+from resnet_cluster.spec import SplitJob, load_split, split_resolved
 
 _BLOCK = 2_000
 """Rows read at a time."""
@@ -36,8 +36,8 @@ def outlines(connection: sa.Connection) -> tuple[RunOutline, ...]:
     found = []
     for rows in connection.execute(_runs()).partitions(_BLOCK):
         for at, run_id, name, has_weights, job, *shared in rows:
-            text, seed = split_resolved(job)
-            setup = setups[text, *shared]
+            _, seed, rest = split_resolved(job)
+            setup = setups[rest, *shared]
             own = tuple(figures.get(run_id, ()))
             found.append((at, RunOutline(run_id, name, seed, bool(has_weights), setup, own)))
     found.sort(key=lambda each: (each[0], each[1].run_id))
@@ -48,13 +48,13 @@ class _Setups(dict[tuple[Any, ...], Setup]):
     """Setups by the columns that they are read from: there are few, and each is parsed once."""
 
     def __missing__(self, columns: tuple[Any, ...]) -> Setup:
-        job, dataset, versions, num_parameters, flops, num_steps, steps_per_epoch = columns
+        rest, dataset, versions, num_parameters, flops, num_steps, steps_per_epoch = columns
         try:
             facts = DatasetFacts.model_validate_json(dataset)
         except ValidationError as error:
             raise damaged("a row of runs") from error
         self[columns] = Setup(
-            job=load_resolved({"name": "any", "seed": 0} | json.loads(job)),
+            job=load_split(SplitJob("any", 0, rest)),
             dataset=facts,
             num_parameters=num_parameters,
             flops=flops,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -21,9 +23,11 @@ from resnet_cluster.results.records import (
 )
 from resnet_cluster.results.rows import Row, attempt_of, record_of
 from resnet_cluster.results.summary import RunSummary
-from resnet_cluster.spec import load_resolved
+from resnet_cluster.spec import load_split, split_resolved
 
 Value = TypeVar("Value")
+
+_JSON = (schema.runs.c.job, schema.runs.c.dataset, schema.runs.c.versions)
 
 
 def summaries(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> tuple[RunSummary, ...]:
@@ -33,13 +37,10 @@ def summaries(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> tupl
         IntegrityError: a row is not one that this tool wrote.
     """
     runs, storages = schema.runs, schema.storages
-    rows = _rows(
-        connection,
-        sa.select(runs, storages.c.root)
-        .join(storages)
-        .where(*where)
-        .order_by(runs.c.at, runs.c.run_id),
-    )
+    as_text = {column: sa.cast(column, sa.Text).label(column.name) for column in _JSON}
+    columns = [as_text.get(column, column) for column in runs.columns]
+    query = sa.select(*columns, storages.c.root).join(storages).where(*where)
+    rows = _rows(connection, query.order_by(runs.c.at, runs.c.run_id))
     chosen = sa.select(runs.c.run_id).where(*where)
     attempts = _by_run(connection, schema.attempts, chosen, attempt_of)
     evaluations = _by_run(connection, schema.evaluations, chosen, _evaluation)
@@ -48,8 +49,8 @@ def summaries(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> tupl
     bad = _bad_samples(connection, chosen)
     return tuple(
         RunSummary(
-            record=record_of(RunRecord, row),
-            job=load_resolved(row["job"]),
+            record=_run(row),
+            job=load_split(split_resolved(row["job"])),
             run_dir=Path(row["root"]) / row["folder"],
             attempts=tuple(attempts[row["run_id"]]),
             last_epoch=last.get(row["run_id"]),
@@ -146,6 +147,18 @@ def _bad_samples(connection: sa.Connection, run_ids: sa.Select[Any]) -> dict[str
 
 def _rows(connection: sa.Connection, query: sa.Select[Any]) -> list[Row]:
     return [row._asdict() for row in connection.execute(query)]
+
+
+def _run(row: Row) -> RunRecord:
+    """The record of a row with JSON as text."""
+    job = split_resolved(row["job"])
+    parts = {"job": {"name": job.name, "seed": job.seed} | _parsed(job.rest)}
+    parts |= {name: _parsed(row[name]) for name in ("dataset", "versions")}
+    return record_of(RunRecord, {**row, **parts})
+
+
+# Of thousands of runs most texts are the same: the values are shared, and nobody changes them.
+_parsed = functools.lru_cache(maxsize=256)(json.loads)
 
 
 def _evaluation(row: Row) -> EvaluationRecord:

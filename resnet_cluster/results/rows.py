@@ -44,6 +44,9 @@ TABLES: dict[type[Record], sa.Table] = {
 """The table of each kind of record that has one to itself; attempts are put together from three."""
 
 
+_ERRORS = tuple(Errors.model_fields)
+
+
 def row_of(record: Record, **owner: Any) -> dict[str, Any]:
     """Columns of a record: errors are spread over columns of their own, other parts are JSON.
 
@@ -130,7 +133,7 @@ def damaged(what: str) -> IntegrityError:
 
 
 def _errors_of(name: str, row: Row) -> Errors | None:
-    parts = {field: row[f"{name}_{field}"] for field in Errors.model_fields}
+    parts = {field: row[f"{name}_{field}"] for field in _ERRORS}
     if parts["num_images"] is None:
         return None
     if parts["loss"] is None:

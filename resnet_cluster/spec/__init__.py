@@ -22,7 +22,14 @@ from resnet_cluster.spec.job import (
 )
 from resnet_cluster.spec.key import PIXELS_VERSION, TRAINING_SEMANTICS, recipe_hash, run_key
 from resnet_cluster.spec.lengths import StepLengths, crop_side, schedule_in_steps
-from resnet_cluster.spec.load import LoadedJob, load_job, load_resolved, split_resolved
+from resnet_cluster.spec.load import (
+    LoadedJob,
+    SplitJob,
+    load_job,
+    load_resolved,
+    load_split,
+    split_resolved,
+)
 from resnet_cluster.spec.model import (
     CustomNetSpec,
     Family,
@@ -96,6 +103,7 @@ __all__ = [
     "ShorterSideJitterSpec",
     "SingleView",
     "Spec",
+    "SplitJob",
     "StepLengths",
     "StepSchedule",
     "TenCrops",
@@ -109,6 +117,7 @@ __all__ = [
     "find_code",
     "load_job",
     "load_resolved",
+    "load_split",
     "load_yaml",
     "protocols",
     "recipe_hash",

@@ -84,38 +84,44 @@ def load_resolved(job: Mapping[str, object]) -> JobSpec:
     Raises:
         IntegrityError: it is not such a job, or one of another version of this tool.
     """
-    try:
-        # Thousands of runs have few jobs between them, but for their names and seeds.
-        own = _Own.model_validate({key: job[key] for key in _OWN_KEYS if key in job})
-        rest = {key: value for key, value in job.items() if key not in _OWN_KEYS}
-        update = {"name": own.name, "seed": own.seed}
-        return _load_shared(json.dumps(rest)).model_copy(update=update)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        key = ".".join(map(str, fault["loc"]))
-        raise IntegrityError(
-            f"the stored job is not one that this version can read: {key}: {fault['msg']}",
-            mend="use the version of resnet-cluster that stored it",
-        ) from None
+    own = {key: job[key] for key in _OWN_KEYS if key in job}
+    return _loaded(own, json.dumps({key: job[key] for key in job if key not in own}))
 
 
-def split_resolved(text: str) -> tuple[str, int]:
-    """A stored job's JSON without its name and its seed, and the seed.
+class SplitJob(NamedTuple):
+    """A stored job; of thousands of runs the rest is the same text."""
 
-    Thousands of runs have few jobs between them but for these two.
+    name: str
+    seed: int
+    rest: str
+    """JSON of the other keys."""
+
+
+def split_resolved(text: str) -> SplitJob:
+    """A stored job from its JSON.
 
     Raises:
         IntegrityError: it is not such a job, where that is seen without parsing all of it.
     """
     if own := _OWN.match(text):  # as this tool writes it: parsing takes many times as long
-        return "{" + text[own.end() :], int(own[1])
-    job = json.loads(text)
-    seed = load_resolved(job).seed
-    return json.dumps({key: value for key, value in job.items() if key not in _OWN_KEYS}), seed
+        return SplitJob(own[1], int(own[2]), "{" + text[own.end() :])
+    values = json.loads(text)
+    job = load_resolved(values)
+    rest = {key: value for key, value in values.items() if key not in _OWN_KEYS}
+    return SplitJob(job.name, job.seed, json.dumps(rest))
+
+
+def load_split(job: SplitJob) -> JobSpec:
+    """The job.
+
+    Raises:
+        IntegrityError: see `load_resolved`.
+    """
+    return _loaded({"name": job.name, "seed": job.seed}, job.rest)
 
 
 _OWN_KEYS = ("name", "seed")
-_OWN = re.compile(r'\{"name": "[^"\\]*", "seed": (\d+), ')
+_OWN = re.compile(r'\{"name": "([^"\\]*)", "seed": (\d+), ')
 
 
 class _Own(Spec):
@@ -123,6 +129,19 @@ class _Own(Spec):
 
     name: Name
     seed: Seed
+
+
+def _loaded(own: Mapping[str, object], rest: str) -> JobSpec:
+    try:
+        update = dict(_Own.model_validate(own))
+        return _load_shared(rest).model_copy(update=update)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        key = ".".join(map(str, fault["loc"]))
+        raise IntegrityError(
+            f"the stored job is not one that this version can read: {key}: {fault['msg']}",
+            mend="use the version of resnet-cluster that stored it",
+        ) from None
 
 
 @functools.lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from job_values import JOB, SHIPPED, job_values, line_of
 
 from resnet_cluster.errors import IntegrityError, JobError
-from resnet_cluster.spec import JobSpec, load_job, load_resolved, split_resolved
+from resnet_cluster.spec import JobSpec, load_job, load_resolved, load_split, split_resolved
 
 JARGON = ("pydantic", "Input should", "http", "type=", "Field required", "Value error", "tag")
 
@@ -215,19 +215,18 @@ def test_a_stored_job_is_the_same_job(values: dict[str, object]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(values=job_values(), data=st.data())
-def test_a_stored_job_without_its_name_and_its_seed(
+def test_a_stored_job_is_split_into_its_own_and_the_rest(
     values: dict[str, object], data: st.DataObject
 ) -> None:
     stored = JobSpec.model_validate(values).model_dump(mode="json")
     shuffled = {key: stored[key] for key in data.draw(st.permutations(list(stored)))}
     for text in (json.dumps(stored), json.dumps(shuffled), json.dumps(stored, indent=1)):
-        rest, seed = split_resolved(text)
-        assert seed == stored["seed"]
-        assert json.loads(rest) == {
-            key: value for key, value in stored.items() if key not in ("name", "seed")
-        }
+        split = split_resolved(text)
+        own = {"name": split.name, "seed": split.seed}
+        assert own | json.loads(split.rest) == stored
+        assert load_split(split) == load_resolved(stored)
     other = stored | {"name": "another", "seed": stored["seed"] + 1}
-    assert split_resolved(json.dumps(other))[0] == split_resolved(json.dumps(stored))[0]
+    assert split_resolved(json.dumps(other)).rest == split_resolved(json.dumps(stored)).rest
 
 
 @settings(max_examples=60, deadline=None)
