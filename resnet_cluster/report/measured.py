@@ -143,9 +143,9 @@ def measured(runs: Iterable[AnyRun]) -> tuple[Measured, ...]:
     for run in runs:
         for evaluation in run.evaluations or (None,):
             alike = (run.setup, *_how(evaluation)) if evaluation else (run.setup,)
-            if alike not in verdicts:
-                verdicts[alike] = _verdict(run, evaluation)
-            found.append(Measured(run=run, evaluation=evaluation, verdict=verdicts[alike]))
+            if (verdict := verdicts.get(alike)) is None:
+                verdict = verdicts[alike] = _verdict(run, evaluation)
+            found.append(Measured(run=run, evaluation=evaluation, verdict=verdict))
     return tuple(found)
 
 
@@ -156,8 +156,8 @@ def cells(figures: Iterable[Measured]) -> dict[Identity, Cell]:
     """
     groups: dict[Identity, dict[int, Measured]] = defaultdict(dict)
     for figure in figures:
-        if figure.identity is not None:
-            groups[figure.identity][figure.run.seed] = figure
+        if (identity := figure.verdict.identity) is not None:
+            groups[identity][figure.run.seed] = figure
     return {identity: _cell(tuple(by_seed.values())) for identity, by_seed in groups.items()}
 
 
