@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from resnet_cluster.results.analyses import (
+    EnsembleRecord,
+    LayerNorms,
+    LayerStd,
+    NormsRecord,
+    ParityRecord,
+    ResponsesRecord,
+)
+from resnet_cluster.results.base import (
+    SCHEMA_VERSION,
+    Errors,
+    Record,
+    now,
+)
 from resnet_cluster.results.events import EventLog
 from resnet_cluster.results.following import follow
 from resnet_cluster.results.outline import FigureOutline, RunOutline, Setup
@@ -15,7 +29,6 @@ from resnet_cluster.results.ownership import (
     own_name,
 )
 from resnet_cluster.results.records import (
-    SCHEMA_VERSION,
     AnyRecord,
     ArtefactRecord,
     AttemptEnded,
@@ -23,19 +36,10 @@ from resnet_cluster.results.records import (
     AttemptTraining,
     BadSampleRecord,
     DatasetFacts,
-    EnsembleRecord,
     EpochRecord,
-    Errors,
     EvaluationRecord,
-    LayerNorms,
-    LayerStd,
-    NormsRecord,
-    ParityRecord,
-    Record,
-    ResponsesRecord,
     RunRecord,
     RunState,
-    now,
 )
 from resnet_cluster.results.summary import (
     AnyFigure,

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from resnet_cluster.errors import IntegrityError
 from resnet_cluster.files import create_whole, write_whole
-from resnet_cluster.results.records import RECORD, SCHEMA_VERSION, AnyRecord, Record
+from resnet_cluster.results.base import SCHEMA_VERSION, Record
+from resnet_cluster.results.records import RECORD, AnyRecord
 
 _BALLAST_BYTES = 256 * 1024
 

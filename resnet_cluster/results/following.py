@@ -8,9 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from resnet_cluster.errors import IntegrityError, RunLostError, WaitTimeoutError
+from resnet_cluster.results.base import now
 from resnet_cluster.results.events import EventLog
 from resnet_cluster.results.ownership import last_attempt, note_lost_owner
-from resnet_cluster.results.records import AnyRecord, AttemptEnded, now
+from resnet_cluster.results.records import AnyRecord, AttemptEnded
 
 POLL_S = 0.3
 BEGIN_DEADLINE = timedelta(minutes=10)

@@ -17,7 +17,12 @@ from resnet_cluster.errors import IntegrityError, PreflightError
 from resnet_cluster.results import schema
 from resnet_cluster.results.database import Database
 from resnet_cluster.results.events import EventLog
-from resnet_cluster.results.records import AnyRecord, AttemptEnded, RunRecord, RunState
+from resnet_cluster.results.records import (
+    AnyRecord,
+    AttemptEnded,
+    RunRecord,
+    RunState,
+)
 from resnet_cluster.results.rows import TABLES, attempt_row, row_of
 from resnet_cluster.spec import load_resolved
 

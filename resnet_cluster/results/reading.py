@@ -12,13 +12,11 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from resnet_cluster.results import schema
+from resnet_cluster.results.analyses import EnsembleRecord, NormsRecord, ResponsesRecord
 from resnet_cluster.results.records import (
     ArtefactRecord,
-    EnsembleRecord,
     EpochRecord,
     EvaluationRecord,
-    NormsRecord,
-    ResponsesRecord,
     RunRecord,
 )
 from resnet_cluster.results.rows import Row, attempt_of, record_of

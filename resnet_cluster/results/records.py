@@ -1,23 +1,19 @@
-"""What a run leaves behind: immutable records, each one event in the run's storage.
-
-A record's `event_name` is the name of its file under `<run>/events/`. It carries what makes the
-record unique, so that the same fact written twice (a resumed epoch, say) is one file.
-"""
+"""What a run leaves behind, and every kind of record that there is."""
 
 from __future__ import annotations
 
-import hashlib
-from abc import abstractmethod
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-SCHEMA_VERSION = 1
-
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+from resnet_cluster.results.analyses import (
+    EnsembleRecord,
+    NormsRecord,
+    ParityRecord,
+    ResponsesRecord,
+)
+from resnet_cluster.results.base import Count, Errors, Record
 
 
 class RunState(StrEnum):
@@ -36,29 +32,6 @@ class RunState(StrEnum):
     def is_terminal(self) -> bool:
         """Whether nothing more happens to the run unless somebody resumes it."""
         return self not in (RunState.PENDING, RunState.RUNNING, RunState.RECOVERING)
-
-
-def now() -> datetime:
-    """This moment, in UTC."""
-    return datetime.now(UTC)
-
-
-class Record(BaseModel):
-    """Base of the records: frozen; keys that a later version added are ignored on reading."""
-
-    # JSON has no NaN: it would be written as null, and the loss of a network that blew up is one.
-    model_config = ConfigDict(
-        frozen=True, extra="ignore", use_attribute_docstrings=True, ser_json_inf_nan="strings"
-    )
-
-    schema_version: Count = SCHEMA_VERSION
-    at: AwareDatetime = Field(default_factory=now)
-    """When it happened, in UTC."""
-
-    @property
-    @abstractmethod
-    def event_name(self) -> str:
-        """File name of the event, without `.json`."""
 
 
 class DatasetFacts(BaseModel):
@@ -152,17 +125,6 @@ class AttemptEnded(Record):
         return f"attempt-{self.attempt:03d}-ended"
 
 
-class Errors(BaseModel):
-    """Mean loss and percent errors over `num_images` images; top-5 is null below six classes."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
-
-    loss: float
-    top1_err: float
-    top5_err: float | None
-    num_images: Count
-
-
 class EpochRecord(Record):
     """A finished epoch. `train` is over the epoch's augmented images, while the weights moved."""
 
@@ -220,36 +182,6 @@ class EvaluationRecord(Record):
         return f"evaluation-{protocol}-{split}-{select}"
 
 
-class EnsembleRecord(Record):
-    """A figure: the errors of several runs' averaged scores on a split under a protocol.
-
-    The first of its members, in the order of their ids, has the event.
-    """
-
-    kind: Literal["ensemble"] = "ensemble"
-    members: tuple[str, ...]
-    """Ids of the runs, in order."""
-    protocol: str
-    average: str
-    """What is averaged over views and runs: `softmax` or `logits`."""
-    split: str
-    select: str
-    """The rule that chose the runs' weights; `mixed` where they differ."""
-    num_moved: Count
-    """Images on which a run's kept scores, rounded, judge otherwise than the run did."""
-    errors: Errors
-
-    @property
-    def event_name(self) -> str:
-        return self.name_of(self.members, self.protocol, self.average, self.split)
-
-    @staticmethod
-    def name_of(members: Sequence[str], protocol: str, average: str, split: str) -> str:
-        """The event of a figure: the same runs have one of each."""
-        digest = hashlib.sha256("\n".join(members).encode()).hexdigest()[:12]
-        return f"ensemble-{digest}-{protocol}-{average}-{split}"
-
-
 class ArtefactRecord(Record):
     """A file that the run keeps, such as its final weights."""
 
@@ -277,93 +209,6 @@ class BadSampleRecord(Record):
     @property
     def event_name(self) -> str:
         return f"bad-{self.split}-{self.place:09d}"
-
-
-class ParityRecord(Record):
-    """The run's network on a test split, through our path and through PIL and torchvision's."""
-
-    kind: Literal["parity"] = "parity"
-    dataset_name: str
-    dataset_sha256: str
-    pixels: str
-    """Version of our path's crops, and what cut them: `v1, c` or `v1, pil`."""
-    num_images: Count
-    pixel_difference: float
-    """Mean over all pixels, in grey levels of 255."""
-    logit_difference: float
-    """Mean over all images and classes."""
-    max_logit_difference: float
-    agreement: float
-    """Percent of the images whose most likely class is the same."""
-    top1_err: float
-    """Percent wrong on our path."""
-    reference_top1_err: float
-    versions: dict[str, str] = Field(default_factory=dict)
-
-    @property
-    def event_name(self) -> str:
-        return self.name_of(self.dataset_sha256, self.num_images)
-
-    @staticmethod
-    def name_of(dataset_sha256: str, num_images: int) -> str:
-        """The event of a comparison: a run has one for so many images of a data set."""
-        return f"parity-{dataset_sha256[:12]}-{num_images}"
-
-
-class LayerStd(BaseModel):
-    """A 3x3 layer, by the name of its convolution, and the deviation of its responses."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
-
-    name: str
-    std: float
-
-
-class ResponsesRecord(Record):
-    """How strongly each 3x3 layer of the run's network responds to the images of a split."""
-
-    kind: Literal["responses"] = "responses"
-    split: str
-    num_images: Count
-    layers: tuple[LayerStd, ...]
-    """In the order in which an image passes them."""
-
-    @property
-    def event_name(self) -> str:
-        return self.name_of(self.split, self.num_images)
-
-    @staticmethod
-    def name_of(split: str, num_images: int) -> str:
-        """The event of an analysis: a run has one for so many images."""
-        return f"responses-{split}-{num_images}"
-
-
-class LayerNorms(BaseModel):
-    """Root mean squares of a 3x3 layer's signals after its normalisation, and of their gradients.
-
-    The gradients are those of the mean loss of the micro-batch.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings")
-
-    name: str
-    forward: float
-    gradient: float
-
-
-class NormsRecord(Record):
-    """What the layers of the run's network were like in the first micro-batch of an epoch."""
-
-    kind: Literal["norms"] = "norms"
-    epoch: Count
-    """The epoch, counted from 1."""
-    step: Count
-    """Optimiser steps done before."""
-    layers: tuple[LayerNorms, ...]
-
-    @property
-    def event_name(self) -> str:
-        return f"norms-{self.epoch:05d}"
 
 
 AnyRecord = Annotated[

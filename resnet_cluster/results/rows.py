@@ -11,19 +11,16 @@ from pydantic import BaseModel, ValidationError
 
 from resnet_cluster.errors import IntegrityError
 from resnet_cluster.results import schema
+from resnet_cluster.results.analyses import EnsembleRecord, NormsRecord, ResponsesRecord
+from resnet_cluster.results.base import Errors, Record
 from resnet_cluster.results.records import (
     AnyRecord,
     ArtefactRecord,
     AttemptEnded,
     AttemptStarted,
     AttemptTraining,
-    EnsembleRecord,
     EpochRecord,
-    Errors,
     EvaluationRecord,
-    NormsRecord,
-    Record,
-    ResponsesRecord,
     RunRecord,
     RunState,
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from resnet_cluster.results.records import Errors
+from resnet_cluster.results.base import Errors
 
 HEAD = "0004"
 """Newest revision of the schema."""

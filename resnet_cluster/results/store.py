@@ -10,17 +10,12 @@ import sqlalchemy as sa
 
 from resnet_cluster.errors import UnknownRunError, UsageError
 from resnet_cluster.results import ingest, reading, schema
+from resnet_cluster.results.analyses import EnsembleRecord, NormsRecord, ResponsesRecord
 from resnet_cluster.results.database import Database
 from resnet_cluster.results.migrate import bring_up_to_date
 from resnet_cluster.results.outline import RunOutline
 from resnet_cluster.results.outlining import outlines
-from resnet_cluster.results.records import (
-    EnsembleRecord,
-    EpochRecord,
-    EvaluationRecord,
-    NormsRecord,
-    ResponsesRecord,
-)
+from resnet_cluster.results.records import EpochRecord, EvaluationRecord
 from resnet_cluster.results.summary import RunSummary, UsesOfTestSet
 from resnet_cluster.results.uses import uses_of_test_sets
 

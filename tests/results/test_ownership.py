@@ -26,8 +26,8 @@ from resnet_cluster.results import (
     own_identity,
     own_name,
 )
+from resnet_cluster.results.base import now
 from resnet_cluster.results.ownership import SILENCE_S, heartbeat_path, is_owner_alive
-from resnet_cluster.results.records import now
 
 _CLAIM = """
 import json, sys
