@@ -43,7 +43,7 @@ class Identity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Standing:
     """What is said of every figure of a setup that was measured alike."""
 
     identity: Identity | None
@@ -62,7 +62,7 @@ class Measured:
 
     run: AnyRun
     evaluation: AnyFigure | None
-    verdict: Verdict
+    standing: Standing
 
     @property
     def summary(self) -> RunSummary:
@@ -78,22 +78,22 @@ class Measured:
     @property
     def identity(self) -> Identity | None:
         """None for a run without a figure."""
-        return self.verdict.identity
+        return self.standing.identity
 
     @property
     def experiment(self) -> Experiment | None:
         """The paper's on the same data set."""
-        return self.verdict.experiment
+        return self.standing.experiment
 
     @property
     def differs(self) -> tuple[str, ...]:
         """What keeps it from the published figure; empty where they can be compared."""
-        return self.verdict.differs
+        return self.standing.differs
 
     @property
     def published(self) -> Published | None:
         """The paper's figure for the same; None unless the two can be compared."""
-        return self.verdict.published
+        return self.standing.published
 
     @property
     def difference(self) -> float | None:
@@ -138,14 +138,14 @@ class Cell:
 
 def measured(runs: Iterable[AnyRun]) -> tuple[Measured, ...]:
     """Every figure of the runs, in their order; a run without one stands for itself."""
-    verdicts: dict[tuple[object, ...], Verdict] = {}
+    standings: dict[tuple[object, ...], Standing] = {}
     found = []
     for run in runs:
         for evaluation in run.evaluations or (None,):
             alike = (run.setup, *_how(evaluation)) if evaluation else (run.setup,)
-            if (verdict := verdicts.get(alike)) is None:
-                verdict = verdicts[alike] = _verdict(run, evaluation)
-            found.append(Measured(run=run, evaluation=evaluation, verdict=verdict))
+            if (standing := standings.get(alike)) is None:
+                standing = standings[alike] = _standing(run, evaluation)
+            found.append(Measured(run=run, evaluation=evaluation, standing=standing))
     return tuple(found)
 
 
@@ -156,7 +156,7 @@ def cells(figures: Iterable[Measured]) -> dict[Identity, Cell]:
     """
     groups: dict[Identity, dict[int, Measured]] = defaultdict(dict)
     for figure in figures:
-        if (identity := figure.verdict.identity) is not None:
+        if (identity := figure.standing.identity) is not None:
             groups[identity][figure.run.seed] = figure
     return {identity: _cell(tuple(by_seed.values())) for identity, by_seed in groups.items()}
 
@@ -172,11 +172,11 @@ def _how(evaluation: AnyFigure) -> tuple[object, ...]:
     )
 
 
-def _verdict(run: AnyRun, evaluation: AnyFigure | None) -> Verdict:
+def _standing(run: AnyRun, evaluation: AnyFigure | None) -> Standing:
     experiment = experiment_of(run.setup.dataset)
     if evaluation is None:
         differs: tuple[str, ...] = ("not evaluated",)
-        return Verdict(identity=None, experiment=experiment, differs=differs, published=None)
+        return Standing(identity=None, experiment=experiment, differs=differs, published=None)
     differs = differences(run, evaluation)
     published = None
     if experiment and not differs:
@@ -184,7 +184,7 @@ def _verdict(run: AnyRun, evaluation: AnyFigure | None) -> Verdict:
         rows = experiment.rows_of(run.setup.job.model)
         published = next(row for row in rows if row.protocol == protocol)
     identity = _identity(run.setup, evaluation)
-    return Verdict(identity=identity, experiment=experiment, differs=differs, published=published)
+    return Standing(identity=identity, experiment=experiment, differs=differs, published=published)
 
 
 def _identity(setup: Setup, evaluation: AnyFigure) -> Identity:
