@@ -130,6 +130,8 @@ def _of_transforms(data: DataSpec, experiment: Experiment) -> Iterator[str]:
         yield "mean colour subtracted, not the mean image"
     elif data.normalize == "channel_mean_std":
         yield "mean colour subtracted and divided by its deviation, not the mean image"
+    elif data.normalize == "torchvision":
+        yield "normalised by torchvision's constants, not the mean image"
 
 
 def _of_padding(data: DataSpec, paper: DataSpec) -> Iterator[str]:

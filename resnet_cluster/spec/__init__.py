@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from resnet_cluster.spec.base import Spec
 from resnet_cluster.spec.data import (
+    TORCHVISION_MEAN,
+    TORCHVISION_STD,
     AugmentSpec,
     DataSpec,
     GrowSpec,
+    Normalize,
     RandomResizedSpec,
     ShorterSideJitterSpec,
     ViewSpec,
@@ -53,6 +56,8 @@ __all__ = [
     "NAME_PATTERN",
     "PAD",
     "PIXELS_VERSION",
+    "TORCHVISION_MEAN",
+    "TORCHVISION_STD",
     "TRAINING_SEMANTICS",
     "AugmentSpec",
     "Average",
@@ -74,6 +79,7 @@ __all__ = [
     "LoadedJob",
     "ModelSpec",
     "MultiScale",
+    "Normalize",
     "PlateauSchedule",
     "Protocol",
     "ProtocolKind",
