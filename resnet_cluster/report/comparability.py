@@ -41,7 +41,14 @@ def differences(run: RunSummary, evaluation: EvaluationRecord | None) -> tuple[s
     experiment = experiment_of(run.dataset)
     if experiment is None:
         wanted = IMAGENET if run.job.model.family == "imagenet" else CIFAR10
-        return (f"data set {run.dataset.name}, not {wanted.dataset}",)
+        return (*_of_origin(run), f"data set {run.dataset.name}, not {wanted.dataset}")
+    if run.record.imported:
+        # Of the recipe, the job of such a run says nothing.
+        return (
+            *_of_origin(run),
+            *_of_model(run.job.model, experiment),
+            *_of_evaluation(run.job, evaluation, experiment),
+        )
     return (
         *_of_model(run.job.model, experiment),
         *_of_length(run, evaluation, experiment),
@@ -50,6 +57,11 @@ def differences(run: RunSummary, evaluation: EvaluationRecord | None) -> tuple[s
         *_of_recipe(run.job, experiment),
         *_of_evaluation(run.job, evaluation, experiment),
     )
+
+
+def _of_origin(run: RunSummary) -> Iterator[str]:
+    if run.record.imported:
+        yield "trained elsewhere"
 
 
 def trained_steps(run: RunSummary, evaluation: EvaluationRecord | None) -> int:

@@ -31,6 +31,8 @@ class Identity:
     """Covers the batch-normalisation group too."""
     training_semantics: str
     """What the same recipe meant in the version that trained it."""
+    imported_weights: str
+    """Hash of weights that were trained elsewhere; empty for our own, which the rest describes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +143,7 @@ def _identity(run: RunSummary, evaluation: EvaluationRecord) -> Identity:
         trained_steps=trained_steps(run, evaluation),
         recipe_hash=recipe_hash(run.job),
         training_semantics=run.record.versions.get("training-semantics", ""),
+        imported_weights=run.record.imported.weights_sha256 if run.record.imported else "",
     )
 
 

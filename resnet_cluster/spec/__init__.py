@@ -24,9 +24,15 @@ from resnet_cluster.spec.job import (
     ProtocolKind,
     ResourceSpec,
 )
-from resnet_cluster.spec.key import PIXELS_VERSION, TRAINING_SEMANTICS, recipe_hash, run_key
+from resnet_cluster.spec.key import (
+    PIXELS_VERSION,
+    TRAINING_SEMANTICS,
+    imported_key,
+    recipe_hash,
+    run_key,
+)
 from resnet_cluster.spec.lengths import StepLengths, crop_side, schedule_in_steps
-from resnet_cluster.spec.load import LoadedJob, load_job, load_resolved
+from resnet_cluster.spec.load import LoadedJob, load_carried_job, load_job, load_resolved
 from resnet_cluster.spec.protocol import (
     PAD,
     Flip,
@@ -96,6 +102,8 @@ __all__ = [
     "build_protocol",
     "copy_jobs",
     "crop_side",
+    "imported_key",
+    "load_carried_job",
     "load_job",
     "load_resolved",
     "load_yaml",
