@@ -12,6 +12,7 @@ from resnet_cluster.cli import (
     data,
     ensemble,
     evaluate,
+    export,
     importing,
     init,
     parity,
@@ -62,6 +63,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("ensemble")(ensemble.ensemble)
 app.command("analyze")(analyze.analyze)
 app.command("import")(importing.import_weights)
+app.command("export")(export.export)
 app.command("report")(report.report)
 data.app.command("parity")(parity.parity)
 app.add_typer(data.app, name="data", help="Prepare data sets and look at them.")

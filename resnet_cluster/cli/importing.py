@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from resnet_cluster.cluster.importing import PlannedImport
     from resnet_cluster.cluster.submission import FoundRun
     from resnet_cluster.exchange import ForeignWeights
-    from resnet_cluster.spec import JobSpec, LoadedJob
+    from resnet_cluster.results import RunSummary
+    from resnet_cluster.spec import LoadedJob
 
 
 def import_weights(
@@ -88,19 +89,26 @@ def _say(found: FoundRun, asked: PlannedImport, foreign: ForeignWeights, name: s
         return
     inside = f", under {foreign.taken_from!r}" if foreign.taken_from else ""
     note(f"{run.name} ({run.run_id}) has the weights of {asked.imported.file}{inside}")
-    _say_what_weights_do_not(run.job)
+    _say_what_weights_do_not(run, foreign)
     for protocol in run.job.evaluate.protocols:
         command = shlex.join(["resnet-cluster", "evaluate", run.name, "--protocol", protocol])
         note(f"measure it with `{command}`")
 
 
-def _say_what_weights_do_not(job: JobSpec) -> None:
+def _say_what_weights_do_not(run: RunSummary, foreign: ForeignWeights) -> None:
     """What the same weights would fit as well, and only the job decides."""
-    data, model = job.data, job.model
+    from resnet_cluster.exchange import DATASET_KEY
+
+    data, model = run.job.data, run.job.model
     view = f", the centre of {data.view.size} of {data.view.resize}" if data.view else ""
     note(f"its images are prepared as the job says: normalize {data.normalize}{view}")
     if model.family == "imagenet" and model.depth >= 50 and model.variant == "v1":
         note(
             "warning: the job says model.variant v1, and the weights do not tell; torchvision's "
             "and most others are v1.5"
+        )
+    if foreign.metadata.get(DATASET_KEY, run.dataset.sha256) != run.dataset.sha256:
+        note(
+            f"warning: they were exported with another data set than {run.dataset.name}, or with "
+            "another preparation of it: what is subtracted from its images may differ"
         )

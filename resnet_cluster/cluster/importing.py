@@ -27,7 +27,7 @@ from resnet_cluster.cluster.submission import (
 from resnet_cluster.data import Manifest
 from resnet_cluster.exchange import ForeignWeights, fitted, weights_sha256
 from resnet_cluster.files import sync
-from resnet_cluster.nets import build_net
+from resnet_cluster.nets import build_model
 from resnet_cluster.planning import DataFacts, Plan, plan
 from resnet_cluster.report import model_name
 from resnet_cluster.results import (
@@ -135,17 +135,8 @@ def _plan_without_recipe(job: JobSpec, manifest: Manifest, source: JobSource) ->
 
 def _empty_weights(job: JobSpec, num_classes: int) -> dict[str, Tensor]:
     """Names, shapes and types of a network's weights, on the meta device."""
-    model = job.model
     with torch.device("meta"):
-        net = build_net(
-            family=model.family,
-            depth=model.depth,
-            shortcut=model.shortcut,
-            variant=model.variant,
-            blur_pool=model.blur_pool,
-            num_classes=num_classes,
-        )
-    return net.state_dict()
+        return build_model(job.model, num_classes).state_dict()
 
 
 def _write(run_dir: Path, record: RunRecord, asked: PlannedImport) -> None:

@@ -26,6 +26,8 @@ MAX_BYTES = 2 << 30
 MAX_HEADER_BYTES = 16 << 20
 JOB_KEY = "resnet_cluster.job"
 """Of a safetensors file's metadata that `export` writes: the job, as JSON."""
+DATASET_KEY = "resnet_cluster.dataset_sha256"
+"""The same of the data set that the job names."""
 
 _WRAPPERS = ("state_dict", "model", "model_state_dict")
 _PREFIXES = ("module.", "_orig_mod.")

@@ -17,7 +17,7 @@ from resnet_cluster.nets.architectures import Architecture, check_architecture, 
 if TYPE_CHECKING:
     from resnet_cluster.nets.blocks import BasicBlock, Bottleneck
     from resnet_cluster.nets.counts import NetFacts, count_flops, describe, num_parameters
-    from resnet_cluster.nets.resnet import ResNet, build_net
+    from resnet_cluster.nets.resnet import ResNet, build_model, build_net
 else:
     _MODULE_OF = {
         "BasicBlock": "blocks",
@@ -27,6 +27,7 @@ else:
         "describe": "counts",
         "num_parameters": "counts",
         "ResNet": "resnet",
+        "build_model": "resnet",
         "build_net": "resnet",
     }
 
@@ -42,6 +43,7 @@ __all__ = [
     "Bottleneck",
     "NetFacts",
     "ResNet",
+    "build_model",
     "build_net",
     "check_architecture",
     "count_flops",

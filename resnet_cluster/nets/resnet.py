@@ -12,7 +12,7 @@ from resnet_cluster.nets.architectures import Architecture, check_architecture, 
 from resnet_cluster.nets.blocks import BasicBlock, Bottleneck
 from resnet_cluster.nets.blur import blur_strides
 from resnet_cluster.nets.convolution import build_conv
-from resnet_cluster.spec.job import Family, Shortcut, Variant
+from resnet_cluster.spec.job import Family, ModelSpec, Shortcut, Variant
 
 Block = BasicBlock | Bottleneck
 
@@ -79,6 +79,22 @@ def build_net(
     if blur_pool:
         blur_strides(net)
     return net
+
+
+def build_model(model: ModelSpec, num_classes: int) -> ResNet:
+    """A new net as a job names it; see `build_net`.
+
+    Raises:
+        UsageError: the paper describes no such net.
+    """
+    return build_net(
+        family=model.family,
+        depth=model.depth,
+        shortcut=model.shortcut,
+        variant=model.variant,
+        blur_pool=model.blur_pool,
+        num_classes=num_classes,
+    )
 
 
 def _build_stem(family: Family, width: int) -> tuple[nn.Conv2d, nn.Module]:

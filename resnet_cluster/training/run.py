@@ -8,7 +8,7 @@ from torch import nn
 from resnet_cluster.checkpoints import save_weights
 from resnet_cluster.data import Manifest
 from resnet_cluster.evaluation import Score
-from resnet_cluster.nets import build_net
+from resnet_cluster.nets import build_model
 from resnet_cluster.spec import JobSpec, Protocol
 from resnet_cluster.spec.lengths import schedule_in_steps
 from resnet_cluster.training.context import Context, FinalResult, Outcome, WeightsFile
@@ -67,16 +67,8 @@ def build_loop(job: JobSpec, images: Images, context: Context) -> Loop:
 
 def initialised_net(job: JobSpec, num_classes: int, device: torch.device) -> nn.Module:
     """The job's network with the weights that its seed gives, the same on every rank."""
-    model = job.model
     torch.manual_seed(job.seed)
-    net: nn.Module = build_net(
-        family=model.family,
-        depth=model.depth,
-        shortcut=model.shortcut,
-        variant=model.variant,
-        blur_pool=model.blur_pool,
-        num_classes=num_classes,
-    )
+    net: nn.Module = build_model(job.model, num_classes)
     layout = torch.channels_last if job.train.channels_last else torch.contiguous_format
     return net.to(device).to(memory_format=layout)
 
