@@ -31,9 +31,10 @@ class ExportFormat(StrEnum):
 
     torchvision = "torchvision"
     safetensors = "safetensors"
+    onnx = "onnx"
 
 
-_SUFFIXES = {ExportFormat.torchvision: "pth", ExportFormat.safetensors: "safetensors"}
+_SUFFIXES = {"torchvision": "pth", "safetensors": "safetensors", "onnx": "onnx"}
 
 
 def export(
@@ -42,7 +43,7 @@ def export(
         ExportFormat,
         typer.Option(
             help="torchvision: a state dict for its own class. safetensors: any network, with "
-            "what is needed to use it."
+            "what is needed to use it. onnx: any network, for images of any size."
         ),
     ],
     out: Annotated[
@@ -70,16 +71,17 @@ def export(
 
 def _writer(to: ExportFormat, run: RunSummary) -> Callable[[Path, Exported], Check]:
     """What writes and checks such a file; a run that has none is refused before any work."""
-    from resnet_cluster.exchange import (
-        check_torchvision_has,
-        write_safetensors,
-        write_torchvision,
-    )
+    from resnet_cluster import exchange
 
-    if to is ExportFormat.torchvision:
-        check_torchvision_has(run.job.model)
-        return write_torchvision
-    return write_safetensors
+    match to:
+        case ExportFormat.torchvision:
+            exchange.check_torchvision_has(run.job.model)
+            return exchange.write_torchvision
+        case ExportFormat.onnx:
+            exchange.check_onnx_is_there()
+            return exchange.write_onnx
+        case ExportFormat.safetensors:
+            return exchange.write_safetensors
 
 
 def _exported(run: RunSummary, mean_file: str) -> Exported:
@@ -194,15 +196,15 @@ def _check_free(path: Path, part: Path) -> None:
 
 
 def _say(path: Path, preparation: Preparation, check: Check) -> None:
-    number, _, height, width = check.shapes[0]
+    sizes = " and ".join(f"{number} of {high}x{wide}" for number, _, high, wide in check.shapes)
     outcome = "are the same to the last bit"
     if check.tolerance:
         outcome = f"differ by {check.largest_difference:.1e} of the largest at most"
         outcome += f" ({check.tolerance:.0e} is allowed)"
     note(f"wrote {path}")
     note(
-        f"checked: on {number} random images of {height}x{width} the outputs of the run's network "
-        f"and of {check.against} {outcome}"
+        f"checked: on random images, {sizes}, the outputs of the run's network and of "
+        f"{check.against} {outcome}"
     )
     mean_file = _named(preparation, _mean_path(path).name)
     note(f"its images: {preparation.in_words(mean_file)}")

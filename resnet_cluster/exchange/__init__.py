@@ -10,6 +10,7 @@ from __future__ import annotations
 from resnet_cluster.exchange.checking import Check, Exported
 from resnet_cluster.exchange.fitting import fitted, weights_sha256
 from resnet_cluster.exchange.foreign import DATASET_KEY, JOB_KEY, ForeignWeights, read_foreign
+from resnet_cluster.exchange.onnx_file import check_onnx_is_there, write_onnx
 from resnet_cluster.exchange.preparation import Preparation
 from resnet_cluster.exchange.safetensors_file import write_safetensors
 from resnet_cluster.exchange.torchvision_file import check_torchvision_has, write_torchvision
@@ -21,10 +22,12 @@ __all__ = [
     "Exported",
     "ForeignWeights",
     "Preparation",
+    "check_onnx_is_there",
     "check_torchvision_has",
     "fitted",
     "read_foreign",
     "weights_sha256",
+    "write_onnx",
     "write_safetensors",
     "write_torchvision",
 ]

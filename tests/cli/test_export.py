@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from cli_calls import Call, assert_refused
@@ -100,6 +101,34 @@ def test_to_safetensors_with_what_is_needed_to_use_it(run_dir: Path, job: Path, 
     mean = np.load("tiny.safetensors.mean.npy", allow_pickle=False)
     assert (mean.dtype, mean.shape) == (np.float32, (3, 8, 8))
     np.testing.assert_allclose(mean, manifest.pixel_mean().transpose(2, 0, 1), atol=1e-4)
+
+
+def test_to_onnx(run_dir: Path, call: Call) -> None:
+    done = call("export", "tiny", "--to", "onnx")
+    assert (done.code, done.out) == (0, "tiny.onnx\n"), done.err
+    assert "on random images, 4 of 8x8 and 1 of 24x16, the outputs" in done.err
+    assert "(1e-04 is allowed)" in done.err
+    assert "opset 18" in done.err
+    session = onnxruntime.InferenceSession("tiny.onnx", providers=["CPUExecutionProvider"])
+    said = session.get_modelmeta().custom_metadata_map
+    assert said["resnet_cluster.run_id"] == run_dir.name
+    # As somebody without this tool would use it: an image of the test set, and the mean beside.
+    image = np.full((1, 3, 8, 8), 100.0, np.float32) - np.load("tiny.onnx.mean.npy")
+    (logits,) = session.run(None, {"images": image})
+    net = build_net(family="cifar", depth=8, shortcut="A", num_classes=10).eval()
+    net.load_state_dict(load_weights(run_dir / "weights.pt"))
+    with torch.no_grad():
+        expected = net(torch.from_numpy(image)).numpy()
+    np.testing.assert_allclose(logits, expected, atol=1e-4 * abs(expected).max())
+
+
+def test_onnx_without_its_packages(
+    run_dir: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resnet_cluster.exchange.onnx_file._PACKAGES", ("onnx", "no_such_package"))
+    refused = call("export", "tiny", "--to", "onnx")
+    assert_refused(refused, 3, "no_such_package", "pip install 'resnet-cluster[onnx]'")
+    assert not list(Path().iterdir())
 
 
 def test_there_and_back(run_dir: Path, call: Call) -> None:
