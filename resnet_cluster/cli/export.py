@@ -56,8 +56,9 @@ def export(
         found = looked_up(store, run)
     path = out or Path(f"{found.name}.{_SUFFIXES[to]}")
     write = _writer(to, found)
-    if path.is_dir():
-        raise UsageError(f"{path}: is a folder", mend="name a file in it")
+    if path.exists() and not path.is_file():
+        what = "is a folder" if path.is_dir() else "is no plain file"
+        raise UsageError(f"{path}: {what}", mend="name another with --out")
     exported = _exported(found, _mean_path(path).name)
     try:
         check = _written(path, exported, write)

@@ -151,8 +151,12 @@ def _from_torch(content: bytes, path: Path) -> Any:
         if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
             message = f"{_name(path)}: holds more than tensors ({code[1]}), which would run code"
             raise IntegrityError(message, mend=_SAVE) from None
-        what = _first_line(error)
-        message = f"{_name(path)}: neither a safetensors file nor one of torch.save ({what})"
+        # Torch's own advice comes first in its message: to read it with all the code in it.
+        reason = re.search(r"WeightsUnpickler error:\s*([^\n]+)", str(error))
+        is_advice = str(error).startswith("Weights only load failed")
+        what = reason[1] if reason else "" if is_advice else _first_line(error)
+        message = f"{_name(path)}: neither a safetensors file nor one of torch.save"
+        message += f" ({printable(what, limit=200)})" if what else ""
         raise IntegrityError(message, mend=f"fetch it again, or {_SAVE}") from None
 
 

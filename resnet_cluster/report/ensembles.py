@@ -60,8 +60,10 @@ def _row(record: EnsembleRecord, members: Sequence[RunSummary], where: str) -> R
     names = [model_name(run.job.model) for run in members]
     counts = {name: names.count(name) for name in names}
     parts = [f"{number} x {name}" if number > 1 else name for name, number in counts.items()]
+    num_imported = sum(run.record.imported is not None for run in members)
+    origin = f", {num_imported} trained elsewhere" if num_imported else ""
     return Row(
-        model=" + ".join(parts) + where,
+        model=" + ".join(parts) + where + origin,
         layers=None,
         num_parameters="",
         published=None,

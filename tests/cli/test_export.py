@@ -191,6 +191,8 @@ def test_what_cannot_be_exported(run_dir: Path, call: Call, home: Path, tmp_path
     assert call("export", "tiny", "--to", "keras").code == 2
     folder = call("export", "tiny", "--to", "safetensors", "--out", tmp_path)
     assert_refused(folder, 2, "is a folder")
+    device = call("export", "tiny", "--to", "safetensors", "--out", "/dev/zero")
+    assert_refused(device, 2, "is no plain file")
     (tmp_path / "file").write_bytes(b"")
     below = call("export", "tiny", "--to", "safetensors", "--out", tmp_path / "file" / "x")
     assert_refused(below, 2, "name another file")

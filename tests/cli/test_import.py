@@ -59,6 +59,17 @@ def test_the_run_has_the_weights_as_a_training_would_leave_them(
     assert (record["num_steps"], record["job"]["train"]["ema"]) == (0, None)
 
 
+def test_what_a_killed_import_has_left_is_swept_away(
+    weights: Path, job: Path, call: Call, home: Path
+) -> None:
+    left = home / "runs" / ".importing" / "r-00000001" / "events"
+    left.mkdir(parents=True)
+    (left / "run.json").write_text("{}")
+    assert call("list").err == "there are no runs yet; try `resnet-cluster init`\n"
+    run_id = call("import", weights, job).out.strip()
+    assert sorted(path.name for path in (home / "runs").iterdir()) == [".lock", run_id]
+
+
 def test_it_is_served_like_any_run(weights: Path, job: Path, call: Call, tmp_path: Path) -> None:
     run_id = call("import", weights, job).out.strip()
     other = tmp_path / "other.safetensors"

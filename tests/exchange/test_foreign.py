@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import io
 import os
+import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,25 @@ def test_code_is_named_and_not_run(tmp_path: Path, options: dict[str, Any]) -> N
 def test_other_content(tmp_path: Path, content: Any, says: str) -> None:
     with pytest.raises(IntegrityError, match=says):
         read(tmp_path, as_torch(content))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html>404</html>",
+        *(pickle.dumps({"x": [1.0]}, protocol=protocol) for protocol in range(6)),
+        pickle.dumps(WEIGHTS),
+        TORCH[: len(TORCH) // 2],
+        OLD_TORCH[: len(OLD_TORCH) // 2],
+    ],
+)
+def test_other_files_are_not_read_with_their_code(tmp_path: Path, content: bytes) -> None:
+    """Torch's own message advises to do so."""
+    with pytest.raises(IntegrityError) as refused:
+        read(tmp_path, content)
+    assert "weights_only" not in refused.value.message
+    assert len(refused.value.message) < 200 + len(str(tmp_path))
 
 
 def test_an_archive_that_swells(tmp_path: Path) -> None:

@@ -15,7 +15,13 @@ from rich.console import Console
 from resnet_cluster.report import Format, build_report, differences, render
 from resnet_cluster.report.figures import drawable
 from resnet_cluster.report.measured import cells, measured
-from resnet_cluster.results import EpochRecord, ImportedWeights, ResponsesRecord, RunSummary
+from resnet_cluster.results import (
+    EnsembleRecord,
+    EpochRecord,
+    ImportedWeights,
+    ResponsesRecord,
+    RunSummary,
+)
 
 
 def imported(run: RunSummary, weights: str = "e") -> RunSummary:
@@ -93,6 +99,21 @@ def test_every_format_shows_it(make_run: MakeRun, format: Format) -> None:
     render(build_report(runs), format, Console(file=stream, width=100))
     assert "trained elsewhere" in stream.getvalue()
     assert "w.pth" in stream.getvalue() or format not in (Format.JSON, Format.HTML)
+
+
+def test_an_ensemble_says_how_many_of_it_were_trained_elsewhere(make_run: MakeRun) -> None:
+    runs = [make_run(None, 8.7), imported(make_run({"name": "theirs"}, 8.7))]
+    record = EnsembleRecord(
+        members=tuple(run.run_id for run in runs),
+        protocol="single",
+        average="softmax",
+        split="test",
+        select="final",
+        num_moved=0,
+        errors=runs[0].evaluations[0].errors,
+    )
+    (row,) = build_report(runs, ensembles=[record]).tables[0].rows
+    assert row.model == "2 x ResNet-20 on cifar10, 1 trained elsewhere"
 
 
 class Details:
