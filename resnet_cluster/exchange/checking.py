@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +70,6 @@ class Check:
 
 @torch.inference_mode()
 def checked(
-    part: Path,
     net: nn.Module,
     other: Callable[[Tensor], Tensor],
     batches: tuple[Tensor, ...],
@@ -82,9 +80,8 @@ def checked(
     """Show two networks the same images.
 
     Args:
-        part: the file that `other` was read from.
         net: the run's network.
-        other: what was written.
+        other: what was written, read back.
         batches: images, float32 [n, 3, h, w] each.
         against: names what has read the file.
         tolerance: of the difference, relative to the largest output.

@@ -59,7 +59,6 @@ def write_onnx(part: Path, exported: Exported) -> Check:
     higher, wider = _OTHER_SIZE
     other = exported.preparation.random_images(1, side + higher, side + wider)
     return checked(
-        part,
         net,
         _reader(part),
         (exported.images(), other),

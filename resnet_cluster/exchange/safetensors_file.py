@@ -33,7 +33,7 @@ def write_safetensors(part: Path, exported: Exported) -> Check:
     other.load_state_dict(fitted(foreign, net.state_dict(), what="the run's network"))
     if foreign.metadata != exported.metadata:
         raise IntegrityError("the metadata differs once it is read", mend="report it")
-    return checked(part, net, other, (exported.images(),), against="the file as read back")
+    return checked(net, other, (exported.images(),), against="the file as read back")
 
 
 def as_safetensors(weights: dict[str, Tensor], metadata: Mapping[str, str]) -> bytes:

@@ -42,7 +42,7 @@ def write_torchvision(part: Path, exported: Exported) -> Check:
         theirs: nn.Module = models.get_model(arch, num_classes=exported.num_classes)
     theirs.load_state_dict(load_weights(part), assign=True)
     return checked(
-        part, exported.net(), theirs.eval(), (exported.images(),), against=f"torchvision's {arch}"
+        exported.net(), theirs.eval(), (exported.images(),), against=f"torchvision's {arch}"
     )
 
 
