@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from resnet_cluster import __version__
-from resnet_cluster.cli import analyze, data, ensemble, evaluate, init, parity, report, runs, submit
+from resnet_cluster.cli import (
+    analyze,
+    data,
+    ensemble,
+    evaluate,
+    export,
+    importing,
+    init,
+    parity,
+    report,
+    runs,
+    submit,
+)
 
 app = typer.Typer(
     name="resnet-cluster",
@@ -50,6 +62,8 @@ app.command("rm")(runs.rm)
 app.command("evaluate")(evaluate.evaluate)
 app.command("ensemble")(ensemble.ensemble)
 app.command("analyze")(analyze.analyze)
+app.command("import")(importing.import_weights)
+app.command("export")(export.export)
 app.command("report")(report.report)
 data.app.command("parity")(parity.parity)
 app.add_typer(data.app, name="data", help="Prepare data sets and look at them.")

@@ -19,7 +19,13 @@ from resnet_cluster.cli.protocols import (
 )
 from resnet_cluster.cli.stores import looked_up, opened_store
 from resnet_cluster.cli.submit import AddressOption
-from resnet_cluster.cli.weights import counting, own_context, read_weights, weights_file
+from resnet_cluster.cli.weights import (
+    counting,
+    own_context,
+    read_weights,
+    weights_file,
+    weights_step,
+)
 
 if TYPE_CHECKING:
     from resnet_cluster.data import Manifest
@@ -77,8 +83,7 @@ class _Asked:
     @property
     def step(self) -> int:
         """Of the run's weights."""
-        steps = [evaluation.step for evaluation in self.run.evaluations]
-        return steps[0] if steps else self.run.record.num_steps
+        return weights_step(self.run)
 
 
 def _asked(run: RunSummary, chosen: EvaluateSpec, predictions_gb: float | None) -> _Asked:

@@ -191,6 +191,7 @@ def _facts(run: RunSummary) -> dict[str, Any]:
         "top1_err": single.errors.top1_err if single else None,
         "attempts": len(run.attempts),
         "message": run.attempts[-1].message if run.attempts else "",
+        "imported_from": run.record.imported.file if run.record.imported else None,
         "created_at": run.created_at.isoformat(),
         "folder": str(run.run_dir),
     }

@@ -98,8 +98,14 @@ def resume(
     with opened_store() as store:
         found = looked_up(store, run)
         if found.state is RunState.SUCCEEDED:
-            _say_succeeded(found, "has succeeded already")
-            _print_run(found, output)
+            imported = found.record.imported
+            _say_succeeded(
+                found,
+                f"was imported from {imported.file}: there is no training to go on with"
+                if imported
+                else "has succeeded already",
+            )
+            print_run(found, output)
             return
         job = found.job
         if workers is not None:
@@ -127,7 +133,7 @@ def _run(planned: PlannedJob, existing: RunSummary | None, store: ResultStore, h
 
     if existing is not None and existing.state is RunState.SUCCEEDED:
         _say_succeeded(existing, "is this experiment and has succeeded already")
-        _print_run(existing, how.output)
+        print_run(existing, how.output)
         return
     if existing is not None and existing.state is RunState.DIVERGED:
         raise RunDivergedError(
@@ -156,14 +162,19 @@ def _say_succeeded(run: RunSummary, what: str) -> None:
     note(f"{run.name} ({run.run_id}) {what}")
     for artefact in run.artefacts:
         if not (path := run.run_dir / artefact.path).is_file():
-            note(f"warning: {path} is gone; its figures stand, and --rerun trains it again")
+            mend = (
+                "import it again once it is removed"
+                if run.record.imported
+                else ("--rerun trains it again")
+            )
+            note(f"warning: {path} is gone; its figures stand, and {mend}")
 
 
 def _attach(run: RunSummary, how: How) -> NoReturn:
     """Follow a run that another process drives."""
     doing = "" if how.detach else ": following it; Ctrl-C leaves it running"
     note(f"{run.name} ({run.run_id}) is running already{doing}")
-    _print_run(run, how.output)
+    print_run(run, how.output)
     if how.detach:
         raise typer.Exit
     _follow(run, how)
@@ -196,7 +207,7 @@ def _detach(planned: PlannedJob, claim: Claim, store: ResultStore, how: How) -> 
     store.ingest()
     run = store.run(run_id)
     note(f"follow it with `resnet-cluster logs -f {run.name}`")
-    _print_run(run, how.output)
+    print_run(run, how.output)
 
 
 def _launch(planned: PlannedJob, claim: Claim, how: How) -> Launched:
@@ -245,7 +256,8 @@ def _display(found: FoundRun, out: TextIO, err: TextIO, output: Output) -> Itera
         yield display.tell
 
 
-def _print_run(run: RunSummary, output: Output) -> None:
+def print_run(run: RunSummary, output: Output) -> None:
+    """A run's id, which is what a script wants of it."""
     if output is Output.json:
         print_json({"run_id": run.run_id, "name": run.name, "state": run.state})
     else:

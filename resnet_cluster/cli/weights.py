@@ -34,6 +34,12 @@ def weights_file(run: RunSummary) -> ArtefactRecord:
     )
 
 
+def weights_step(run: RunSummary) -> int:
+    """The step of the weights that a run ended with; selected ones may be older than its end."""
+    steps = [evaluation.step for evaluation in run.evaluations]
+    return steps[0] if steps else run.record.num_steps
+
+
 def read_weights(run: RunSummary) -> dict[str, torch.Tensor]:
     """Their content.
 

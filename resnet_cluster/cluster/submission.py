@@ -18,6 +18,7 @@ from resnet_cluster.planning import DataFacts, Plan, plan
 from resnet_cluster.results import (
     DatasetFacts,
     EventLog,
+    ImportedWeights,
     ResultStore,
     RunRecord,
     RunState,
@@ -25,7 +26,14 @@ from resnet_cluster.results import (
     note_lost_owner,
 )
 from resnet_cluster.results.provenance import command_line, git_commit, versions
-from resnet_cluster.spec import CustomNetSpec, JobSource, JobSpec, LoadedJob, find_code
+from resnet_cluster.spec import (
+    CustomNetSpec,
+    JobSource,
+    JobSpec,
+    LoadedJob,
+    find_code,
+    load_resolved,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +68,7 @@ def plan_job(loaded: LoadedJob) -> PlannedJob:
         JobError: the job does not fit the data.
     """
     job, source = loaded
-    try:
-        manifest = load_manifest(job.data.name)
-    except PreflightError as error:
-        place = source.where(("data", "name"))
-        message = f"{place}: {error.message}" if place else error.message
-        raise PreflightError(message, mend=error.mend) from None
-    check_dataset(manifest.folder)
+    manifest = own_manifest(loaded)
     machine = own_machine()
     planned = plan(
         job,
@@ -76,6 +78,24 @@ def plan_job(loaded: LoadedJob) -> PlannedJob:
         cpus_per_worker=cpus_per_worker(job, machine),
     )
     return PlannedJob(job=job, source=source, manifest=manifest, plan=planned)
+
+
+def own_manifest(loaded: LoadedJob) -> Manifest:
+    """The data set that a job names, its files checked.
+
+    Raises:
+        PreflightError: it is not prepared.
+        IntegrityError: its files are not what was prepared.
+    """
+    job, source = loaded
+    try:
+        manifest = load_manifest(job.data.name)
+    except PreflightError as error:
+        place = source.where(("data", "name"))
+        message = f"{place}: {error.message}" if place else error.message
+        raise PreflightError(message, mend=error.mend) from None
+    check_dataset(manifest.folder)
+    return manifest
 
 
 def find_or_create(
@@ -92,13 +112,13 @@ def find_or_create(
     Raises:
         UsageError: the name belongs to another experiment.
     """
-    with _alone(runs_root):
+    with alone(runs_root):
         if same := find(planned, store, rerun=rerun):
             return FoundRun(run=same, is_new=False)
-        name = _free_name(planned, store, rerun=rerun)
-        run_id = _create(planned, runs_root, name)
+        record = run_record(planned, _free_name(planned, store, rerun=rerun))
+        begin(record, runs_root / record.run_id)
         store.ingest()
-        return FoundRun(run=store.run(run_id), is_new=True)
+        return FoundRun(run=store.run(record.run_id), is_new=True)
 
 
 def find(planned: PlannedJob, store: ResultStore, *, rerun: bool) -> RunSummary | None:
@@ -145,12 +165,20 @@ def _free_name(planned: PlannedJob, store: ResultStore, *, rerun: bool) -> str:
     return next(candidate for candidate in numbered if not store.by_name(candidate))
 
 
-def _create(planned: PlannedJob, runs_root: Path, name: str) -> str:
-    run_id = f"r-{secrets.token_hex(4)}"
+def run_record(
+    planned: PlannedJob, name: str, imported: ImportedWeights | None = None
+) -> RunRecord:
+    """The first event of a new run.
+
+    Args:
+        planned: the job.
+        name: the run's.
+        imported: where its weights come from; None where it trains them.
+    """
     job = planned.job.model_copy(update={"name": name})
     plan, manifest = planned.plan, planned.manifest
-    record = RunRecord(
-        run_id=run_id,
+    return RunRecord(
+        run_id=f"r-{secrets.token_hex(4)}",
         name=name,
         key=plan.key,
         job=job.model_dump(mode="json"),
@@ -172,16 +200,20 @@ def _create(planned: PlannedJob, runs_root: Path, name: str) -> str:
         command=command_line(),
         git_commit=git_commit(),
         versions=versions(),
+        imported=imported,
     )
-    if isinstance(job.model, CustomNetSpec):
-        code = find_code(job.model.entry, sha256=job.model.source_sha256)
-        RunFolder(runs_root / run_id).keep_code(code)
-    EventLog(runs_root / run_id).record(record)
-    return run_id
+
+
+def begin(record: RunRecord, run_dir: Path) -> None:
+    """Write a run's first event, once the code of its network is kept, where that is the user's."""
+    model = load_resolved(record.job).model
+    if isinstance(model, CustomNetSpec):
+        RunFolder(run_dir).keep_code(find_code(model.entry, sha256=model.source_sha256))
+    EventLog(run_dir).record(record)
 
 
 @contextlib.contextmanager
-def _alone(runs_root: Path) -> Iterator[None]:
+def alone(runs_root: Path) -> Iterator[None]:
     """One process at a time looks for a run and creates it."""
     runs_root.mkdir(parents=True, exist_ok=True)
     with (runs_root / ".lock").open("w") as lock:

@@ -17,7 +17,7 @@ from resnet_cluster.nets.custom import build_custom
 from resnet_cluster.nets.resnet import build_net
 from resnet_cluster.spec.model import CustomNetSpec, ModelSpec, PaperNetSpec, TorchvisionNetSpec
 
-_WITHOUT_AUXILIARIES = ("googlenet", "inception_v3")
+WITHOUT_AUXILIARIES = ("googlenet", "inception_v3")
 _TRIED_IMAGES = 2
 
 
@@ -109,7 +109,7 @@ def _build_torchvision(arch: str, num_classes: int) -> nn.Module:
         near = difflib.get_close_matches(arch, known, n=3)
         mend = f"did you mean {' or '.join(near)}?" if near else "vgg16, vgg19, googlenet, ..."
         raise UsageError(f"torchvision has no classification network {arch!r}", mend=mend)
-    more = {"aux_logits": False, "init_weights": True} if arch in _WITHOUT_AUXILIARIES else {}
+    more = {"aux_logits": False, "init_weights": True} if arch in WITHOUT_AUXILIARIES else {}
     net: nn.Module = models.get_model(arch, weights=None, num_classes=num_classes, **more)
     return net
 

@@ -47,7 +47,14 @@ def differences(run: AnyRun, evaluation: AnyFigure | None) -> tuple[str, ...]:
     experiment = experiment_of(dataset)
     if experiment is None:
         wanted = IMAGENET if job.model.family == "imagenet" else CIFAR10
-        return (f"data set {dataset.name}, not {wanted.dataset}",)
+        return (*_of_origin(setup), f"data set {dataset.name}, not {wanted.dataset}")
+    if setup.imported_weights:
+        # Of the recipe, the job of such a run says nothing.
+        return (
+            *_of_origin(setup),
+            *_of_model(job.model, experiment),
+            *_of_evaluation(job, evaluation, experiment),
+        )
     return (
         *_of_model(job.model, experiment),
         *_of_length(setup, evaluation, experiment),
@@ -75,12 +82,18 @@ def reservations(run: AnyRun, evaluation: AnyFigure | None, *, times: int = 1) -
     if experiment is None:
         return (f"data set {setup.dataset.name}",)
     return (
+        *_of_origin(setup),
         *_of_length(setup, evaluation, experiment, times=times),
         *_of_numbers(setup.dataset, experiment, experiment.other_readings),
         *_of_transforms(setup.job.data, experiment),
         *_of_recipe(setup.job, experiment),
         *_of_evaluation(setup.job, evaluation, experiment),
     )
+
+
+def _of_origin(setup: Setup) -> Iterator[str]:
+    if setup.imported_weights:
+        yield "trained elsewhere"
 
 
 def trained_steps(setup: Setup, evaluation: AnyFigure | None) -> int:
@@ -186,6 +199,8 @@ def _of_transforms(data: DataSpec, experiment: Experiment) -> Iterator[str]:
         yield "mean colour subtracted, not the mean image"
     elif data.normalize == "channel_mean_std":
         yield "mean colour subtracted and divided by its deviation, not the mean image"
+    elif data.normalize == "torchvision":
+        yield "normalised by torchvision's constants, not the mean image"
 
 
 def _of_padding(data: DataSpec, paper: DataSpec) -> Iterator[str]:

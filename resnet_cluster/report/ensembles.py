@@ -60,8 +60,10 @@ def _row(record: EnsembleRecord, members: Sequence[AnyRun], where: str) -> Row:
     names = [model_name(run.setup.job.model) for run in members]
     counts = {name: names.count(name) for name in names}
     parts = [f"{number} x {name}" if number > 1 else name for name, number in counts.items()]
+    num_imported = sum(bool(run.setup.imported_weights) for run in members)
+    origin = f", {num_imported} trained elsewhere" if num_imported else ""
     return Row(
-        model=" + ".join(parts) + where,
+        model=" + ".join(parts) + where + origin,
         layers=None,
         num_parameters="",
         published=None,

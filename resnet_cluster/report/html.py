@@ -11,7 +11,7 @@ from resnet_cluster.report.escaping import plain
 from resnet_cluster.report.grids import grids, uses_notes
 from resnet_cluster.report.lines import Grid, Line
 from resnet_cluster.report.page import SCRIPT, STYLE
-from resnet_cluster.results import RunSummary
+from resnet_cluster.results import ImportedWeights, RunSummary
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 _TITLE = "Runs beside the figures of the ResNet paper"
@@ -107,6 +107,11 @@ def _details(run: RunSummary) -> str:
     )
 
 
+def _origin(imported: ImportedWeights | None) -> Iterator[tuple[str, str]]:
+    if imported:
+        yield "weights", f"imported from {imported.file} (SHA-256 {imported.sha256})"
+
+
 def _facts(run: RunSummary) -> Iterator[str]:
     record = run.record
     facts = (
@@ -116,6 +121,7 @@ def _facts(run: RunSummary) -> Iterator[str]:
         ("its SHA-256", run.dataset.sha256),
         ("seed", str(run.job.seed)),
         ("commit", record.git_commit or "none"),
+        *_origin(record.imported),
         ("command", record.command),
         ("versions", ", ".join(f"{name} {number}" for name, number in record.versions.items())),
         ("job", json.dumps(record.job)),

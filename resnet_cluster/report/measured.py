@@ -32,6 +32,8 @@ class Identity:
     """Covers the batch-normalisation group too."""
     training_semantics: str
     """What the same recipe meant in the version that trained it."""
+    imported_weights: str
+    """Hash of weights that were trained elsewhere; empty for our own, which the rest describes."""
 
     def __hash__(self) -> int:
         return self._hash
@@ -200,6 +202,7 @@ def _identity(setup: Setup, evaluation: AnyFigure) -> Identity:
         trained_steps=trained_steps(setup, evaluation),
         recipe_hash=recipe_hash(setup.job),
         training_semantics=setup.training_semantics,
+        imported_weights=setup.imported_weights,
     )
 
 

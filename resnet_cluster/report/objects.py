@@ -62,6 +62,7 @@ def _of_run(figure: Measured) -> dict[str, Any]:
         "seed": run.job.seed,
         "epochs_done": run.epochs_done,
         "shortened_from": run.job.train.shortened_from,
+        "imported_from": run.record.imported and run.record.imported.file,
         "git_commit": run.record.git_commit,
         "run_command": run.record.command,
     }

@@ -140,6 +140,7 @@ _IDENTITY_WORDS = {
     "dataset_sha256": "another preparation of the data",
     "recipe_hash": "another recipe where the paper is silent",
     "trained_steps": "another length, within an epoch",
+    "imported_weights": "other weights",
     "training_semantics": "trained by a version to which the recipe meant something else",
 }
 

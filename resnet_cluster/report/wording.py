@@ -49,8 +49,10 @@ def ours_text(row: Row, *, top5: bool = False) -> str:
 
 
 def epochs_text(figure: Measured) -> str:
-    """Epochs done of those planned: `2/164`."""
+    """Epochs done of those planned: `2/164`; a dash for weights that were trained elsewhere."""
     run = figure.summary
+    if run.record.imported:
+        return NOTHING
     return f"{run.epochs_done}/{-(-run.record.num_steps // run.record.steps_per_epoch)}"
 
 

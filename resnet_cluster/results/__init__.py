@@ -38,6 +38,7 @@ from resnet_cluster.results.records import (
     DatasetFacts,
     EpochRecord,
     EvaluationRecord,
+    ImportedWeights,
     RunRecord,
     RunState,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "EventLog",
     "FigureOutline",
     "Heartbeat",
+    "ImportedWeights",
     "LayerNorms",
     "LayerStd",
     "NormsRecord",

@@ -26,6 +26,8 @@ class Setup:
     steps_per_epoch: int
     training_semantics: str
     """What the same recipe meant in the version that trained them; empty where it did not say."""
+    imported_weights: str = ""
+    """Hash of weights that were trained elsewhere; empty of our own."""
 
 
 def training_semantics(versions: Mapping[str, str]) -> str:

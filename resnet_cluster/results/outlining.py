@@ -48,7 +48,9 @@ class _Setups(dict[tuple[Any, ...], Setup]):
     """Setups by the columns that they are read from: there are few, and each is parsed once."""
 
     def __missing__(self, columns: tuple[Any, ...]) -> Setup:
-        rest, dataset, versions, num_parameters, flops, num_steps, steps_per_epoch = columns
+        rest, dataset, versions, imported, num_parameters, flops, num_steps, steps_per_epoch = (
+            columns
+        )
         try:
             facts = DatasetFacts.model_validate_json(dataset)
         except ValidationError as error:
@@ -61,6 +63,7 @@ class _Setups(dict[tuple[Any, ...], Setup]):
             num_steps=num_steps,
             steps_per_epoch=steps_per_epoch,
             training_semantics=training_semantics(json.loads(versions)),
+            imported_weights=json.loads(imported)["weights_sha256"] if imported else "",
         )
         return self[columns]
 
@@ -79,6 +82,7 @@ def _runs() -> sa.Select[Any]:
         sa.cast(runs.c.job, sa.Text),
         sa.cast(runs.c.dataset, sa.Text),
         sa.cast(runs.c.versions, sa.Text),
+        sa.cast(runs.c.imported, sa.Text),
         runs.c.num_parameters,
         runs.c.flops,
         runs.c.num_steps,

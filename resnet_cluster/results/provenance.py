@@ -17,7 +17,9 @@ _RECORDED = ("resnet-cluster", "torch", "torchvision", "ray", "ffcv", "numpy", "
 
 def command_line() -> str:
     """The command that this process runs, as it would be typed."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    typed = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    # A path need not be UTF-8, and a record is.
+    return typed.encode(errors="backslashreplace").decode()
 
 
 def versions() -> dict[str, str]:

@@ -53,6 +53,20 @@ class DatasetFacts(BaseModel):
     num_test_images: Count
 
 
+class ImportedWeights(BaseModel):
+    """Where the weights of a run come from that this tool has not trained."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    file: str
+    """Name of the file, without its folder."""
+    format: Literal["safetensors", "torch"]
+    sha256: str
+    """Of the file."""
+    weights_sha256: str
+    """Of the names, shapes and values of the tensors, whatever file they are in."""
+
+
 class RunRecord(Record):
     """A run as it was asked for. One for each run; written before anything else."""
 
@@ -73,6 +87,9 @@ class RunRecord(Record):
     """The command line that asked for it."""
     git_commit: str | None = None
     versions: dict[str, str] = Field(default_factory=dict)
+    imported: ImportedWeights | None = None
+    """None where the run has trained its weights: of an import the job's recipe was not followed,
+    and `num_steps` is 0."""
 
     @property
     def event_name(self) -> str:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from resnet_cluster.results.base import Errors
 
-HEAD = "0004"
+HEAD = "0005"
 """Newest revision of the schema."""
 
 VERSION_TABLE = "resnet_cluster_version"
@@ -93,6 +93,7 @@ runs = sa.Table(
     sa.Column("command", sa.Text, nullable=False),
     sa.Column("git_commit", sa.Text),
     sa.Column("versions", sa.JSON, nullable=False),
+    sa.Column("imported", sa.JSON(none_as_null=True)),
 )
 
 attempts = sa.Table(

@@ -105,6 +105,7 @@ class RunSummary:
     @cached_property
     def setup(self) -> Setup:
         """What it shares with runs of other seeds."""
+        imported = self.record.imported
         return Setup(
             job=self.job,
             dataset=self.record.dataset,
@@ -113,6 +114,7 @@ class RunSummary:
             num_steps=self.record.num_steps,
             steps_per_epoch=self.record.steps_per_epoch,
             training_semantics=training_semantics(self.record.versions),
+            imported_weights=imported.weights_sha256 if imported else "",
         )
 
     @property

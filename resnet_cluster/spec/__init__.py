@@ -5,9 +5,12 @@ from __future__ import annotations
 from resnet_cluster.spec.base import Spec
 from resnet_cluster.spec.code import Code, find_code
 from resnet_cluster.spec.data import (
+    TORCHVISION_MEAN,
+    TORCHVISION_STD,
     AugmentSpec,
     DataSpec,
     GrowSpec,
+    Normalize,
     RandomResizedSpec,
     ShorterSideJitterSpec,
     ViewSpec,
@@ -20,11 +23,18 @@ from resnet_cluster.spec.job import (
     ProtocolKind,
     ResourceSpec,
 )
-from resnet_cluster.spec.key import PIXELS_VERSION, TRAINING_SEMANTICS, recipe_hash, run_key
+from resnet_cluster.spec.key import (
+    PIXELS_VERSION,
+    TRAINING_SEMANTICS,
+    imported_key,
+    recipe_hash,
+    run_key,
+)
 from resnet_cluster.spec.lengths import StepLengths, crop_side, schedule_in_steps
 from resnet_cluster.spec.load import (
     LoadedJob,
     SplitJob,
+    load_carried_job,
     load_job,
     load_resolved,
     load_split,
@@ -69,6 +79,8 @@ __all__ = [
     "NAME_PATTERN",
     "PAD",
     "PIXELS_VERSION",
+    "TORCHVISION_MEAN",
+    "TORCHVISION_STD",
     "TRAINING_SEMANTICS",
     "AugmentSpec",
     "Average",
@@ -93,6 +105,7 @@ __all__ = [
     "LoadedJob",
     "ModelSpec",
     "MultiScale",
+    "Normalize",
     "PaperNetSpec",
     "PlateauSchedule",
     "Protocol",
@@ -115,6 +128,8 @@ __all__ = [
     "copy_jobs",
     "crop_side",
     "find_code",
+    "imported_key",
+    "load_carried_job",
     "load_job",
     "load_resolved",
     "load_split",

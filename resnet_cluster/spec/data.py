@@ -11,6 +11,11 @@ from resnet_cluster.spec.base import Spec, SpecError
 
 Side = Annotated[int, Field(ge=8, le=4096)]
 Place = Annotated[float, Field(ge=0, le=1e9)]
+Normalize = Literal["pixel_mean", "channel_mean", "channel_mean_std", "torchvision"]
+
+TORCHVISION_MEAN = (0.485, 0.456, 0.406)
+TORCHVISION_STD = (0.229, 0.224, 0.225)
+"""Of the channels, where white is 1: what torchvision's own weights were trained with."""
 
 
 def _on_one_line(text: str) -> str:
@@ -144,8 +149,9 @@ class DataSpec(Spec):
     that are shuffled together, and read once an epoch. 0 shuffles all images."""
     augment: AugmentSpec
     """Augmentation of the training images; evaluation sees the image as it is."""
-    normalize: Literal["pixel_mean", "channel_mean", "channel_mean_std"] = "pixel_mean"
-    """What is subtracted: the mean image (the paper), or the mean colour; `_std` divides too."""
+    normalize: Normalize = "pixel_mean"
+    """What is subtracted: the mean image (the paper), or the mean colour; `_std` divides too.
+    `torchvision` takes the constants that torchvision's own weights expect, whatever the images."""
 
     @model_validator(mode="after")
     def _crops_once(self) -> DataSpec:

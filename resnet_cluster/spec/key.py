@@ -48,6 +48,31 @@ def run_key(job: JobSpec, dataset_sha256: str) -> str:
     return _sha256(covered)
 
 
+def imported_key(job: JobSpec, dataset_sha256: str, weights_sha256: str) -> str:
+    """The key of weights that were trained elsewhere: never that of a training.
+
+    It covers the weights, the network and how the images are prepared that it is measured on; the
+    seed only where it chooses a hold-out, over the rest of which a mean is taken.
+
+    Args:
+        job: says which network it is, and how its images are prepared.
+        dataset_sha256: SHA-256 of the prepared data set, in hexadecimal.
+        weights_sha256: SHA-256 of the names, shapes and values of the weights.
+
+    Returns:
+        A SHA-256 in hexadecimal.
+    """
+    measured = job.data.model_dump(mode="json", include={"view", "normalize", "holdout"})
+    covered = {
+        "imported": weights_sha256,
+        "model": _given(job.model),
+        "data": measured | ({"pixels": PIXELS_VERSION} if job.data.view else {}),
+        "seed": job.seed if job.data.holdout else None,
+        "dataset_sha256": dataset_sha256,
+    }
+    return _sha256(covered)
+
+
 def recipe_hash(job: JobSpec) -> str:
     """The identity of a recipe: two figures with the same one were trained alike.
 

@@ -11,17 +11,20 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from resnet_cluster.errors import IntegrityError
+from resnet_cluster.errors import IntegrityError, JobError
 from resnet_cluster.spec.base import Spec
 from resnet_cluster.spec.code import find_code
 from resnet_cluster.spec.complaint import validated
 from resnet_cluster.spec.job import JobSpec, Name, Seed
 from resnet_cluster.spec.model import CustomNetSpec
 from resnet_cluster.spec.overrides import Override, flag_override, overridden, parse_override
-from resnet_cluster.spec.reader import load_yaml
+from resnet_cluster.spec.reader import Document, load_yaml
 from resnet_cluster.spec.resize import settle_length
 from resnet_cluster.spec.source import JobSource, KeyPath, dotted_key
 from resnet_cluster.spec.vocabulary import NOT_BY_HAND
+
+MAX_CARRIED = 64 * 1024
+"""Characters of a job that another file carries."""
 
 
 class LoadedJob(NamedTuple):
@@ -55,9 +58,52 @@ def load_job(
         JobError: the file cannot be read, or the job cannot be meant; the error names the line or
             the option at fault.
     """
-    file = load_yaml(Path(path))
-    changes = [parse_override(text) for text in overrides]
-    changes += _flags(name=name, seed=seed, workers=workers, data=data)
+    return _changed(
+        load_yaml(Path(path)), overrides, _flags(name=name, seed=seed, workers=workers, data=data)
+    )
+
+
+def load_carried_job(
+    text: str,
+    where: str,
+    *,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    data: str | None = None,
+) -> LoadedJob:
+    """A job that a file of weights carries as JSON: as foreign as any, and read as strictly.
+
+    Args:
+        text: JSON of a resolved job.
+        where: names the file in errors.
+        overrides: texts as after `--set`.
+        name: value of `--name`; it and the next go over `overrides`.
+        data: value of `--data`.
+
+    Raises:
+        UsageError: an override is not KEY=VALUE.
+        JobError: it is not a job, or the job cannot be meant.
+    """
+    mend = "give a job file as well"
+    if len(text) > MAX_CARRIED:
+        message = f"carries a job of more than {MAX_CARRIED // 1024} KiB"
+        raise JobError(message, where=where, mend=mend)
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        raise JobError("carries a job that is not JSON", where=where, mend=mend) from None
+    if not isinstance(values, dict):
+        raise JobError("carries no job, but another JSON value", where=where, mend=mend)
+    document = Document(values, JobSource({(): where}))
+    flags = _flags(name=name, seed=None, workers=None, data=data)
+    changes = [*map(parse_override, overrides), *flags]
+    job = overridden(document, changes)
+    # Code is never the file's: it is looked for where the user's is.
+    return LoadedJob(_with_code(validated(job.values, job.source), job.source), job.source)
+
+
+def _changed(file: Document, overrides: Sequence[str], flags: Sequence[Override]) -> LoadedJob:
+    changes = [*map(parse_override, overrides), *flags]
     job = overridden(file, changes)
     for path_by_tool in NOT_BY_HAND:
         if path_by_tool in job.source.places:

@@ -21,7 +21,7 @@ from resnet_cluster.data import (
 )
 from resnet_cluster.data.beton import JPEG_MODE, BetonIndex, read_index
 from resnet_cluster.evaluation import Pair, Parity, compare_paths
-from resnet_cluster.spec import DataSpec, JobSpec
+from resnet_cluster.spec import TORCHVISION_MEAN, TORCHVISION_STD, DataSpec, JobSpec
 from resnet_cluster.training.context import Context
 from resnet_cluster.training.measure import open_test_split, run_statistics, trained_net
 
@@ -111,18 +111,20 @@ def _torchvision_normalize(
 ) -> Callable[[Tensor], Tensor]:
     """What torchvision's Normalize makes of ToTensor's output, in the units of grey levels."""
     mean = torch.from_numpy(statistics.pixel_mean).permute(2, 0, 1).to(device)
-    channel_mean = statistics.channel_mean / 255
-    std = (
-        statistics.channel_std / 255
-        if data.normalize == "channel_mean_std"
-        else np.full(3, 1 / 255)
-    )
+    by_channel = (statistics.channel_mean / 255).tolist(), _std(data, statistics)
+    if data.normalize == "torchvision":
+        by_channel = list(TORCHVISION_MEAN), list(TORCHVISION_STD)
 
     def normalize(images: Tensor) -> Tensor:
         if data.normalize == "pixel_mean":
             return images.float() - mean
         scaled = functional.convert_image_dtype(images, torch.float32)
-        normalized: Tensor = functional.normalize(scaled, channel_mean.tolist(), std.tolist())
+        normalized: Tensor = functional.normalize(scaled, *by_channel)
         return normalized
 
     return normalize
+
+
+def _std(data: DataSpec, statistics: PixelStatistics) -> list[float]:
+    std = statistics.channel_std if data.normalize == "channel_mean_std" else np.ones(3)
+    return [float(each) / 255 for each in std]

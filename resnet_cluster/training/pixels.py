@@ -10,7 +10,41 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnet_cluster.data import Batch, ColorShift, Normalize, PadCropFlip, PixelStatistics
-from resnet_cluster.spec import JobSpec
+from resnet_cluster.spec import TORCHVISION_MEAN, TORCHVISION_STD, JobSpec
+from resnet_cluster.spec import Normalize as NormalizeKind
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Normalization:
+    """What is subtracted from pixels, and by what they are divided, in grey levels (0 to 255).
+
+    Attributes:
+        channel_mean: float64 [3].
+        channel_std: float64 [3]; None where nothing is divided.
+        pixel_mean: float32 [side, side, 3], which is subtracted instead of the channels' mean.
+    """
+
+    channel_mean: NDArray[np.float64]
+    channel_std: NDArray[np.float64] | None = None
+    pixel_mean: NDArray[np.float32] | None = None
+
+
+def normalization(kind: NormalizeKind, statistics: PixelStatistics | None) -> Normalization:
+    """What `data.normalize` says.
+
+    Args:
+        kind: its value.
+        statistics: of the images that are trained on; `torchvision` needs none.
+    """
+    if kind == "torchvision":
+        mean, std = (255.0 * np.array(each) for each in (TORCHVISION_MEAN, TORCHVISION_STD))
+        return Normalization(channel_mean=mean, channel_std=std)
+    assert statistics is not None
+    return Normalization(
+        channel_mean=statistics.channel_mean,
+        channel_std=statistics.channel_std if kind == "channel_mean_std" else None,
+        pixel_mean=statistics.pixel_mean if kind == "pixel_mean" else None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +68,9 @@ class Pixels:
 
 def build_pixels(job: JobSpec, statistics: PixelStatistics, device: torch.device) -> Pixels:
     """What is subtracted, over the images that the run trains on, and the augmentation."""
-    kind, augment = job.data.normalize, job.data.augment
-    std = statistics.channel_std if kind == "channel_mean_std" else None
+    augment = job.data.augment
+    chosen = normalization(job.data.normalize, statistics)
+    std = chosen.channel_std
     color = None
     if augment.color == "pca":
         assert statistics.channel_covariance is not None, "the plan refuses such a data set"
@@ -44,7 +79,7 @@ def build_pixels(job: JobSpec, statistics: PixelStatistics, device: torch.device
     def subtracting(mean: NDArray[np.floating]) -> Normalize:
         return Normalize(mean, std, device=device, channels_last=job.train.channels_last)
 
-    by_color = subtracting(statistics.channel_mean)
-    by_pixel = subtracting(statistics.pixel_mean) if kind == "pixel_mean" else None
+    by_color = subtracting(chosen.channel_mean)
+    by_pixel = None if chosen.pixel_mean is None else subtracting(chosen.pixel_mean)
     pad = None if job.data.crop else PadCropFlip(augment.pad, augment.flip, job.seed)
     return Pixels(normalize=by_pixel or by_color, normalize_any=by_color, color=color, augment=pad)

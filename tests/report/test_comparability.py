@@ -80,6 +80,10 @@ def test_the_shipped_jobs_are_the_papers(make_run: MakeRun, job: str, depth: int
             {"data.normalize": "channel_mean_std"},
             "mean colour subtracted and divided by its deviation, not the mean image",
         ),
+        (
+            {"data.normalize": "torchvision"},
+            "normalised by torchvision's constants, not the mean image",
+        ),
         ({"model.shortcut": "B"}, "shortcut B, not A"),
         ({"model.shortcut": "none"}, "Table 6 has no plain nets"),
         ({"model.depth": 26}, "Table 6 has no 26 layers"),

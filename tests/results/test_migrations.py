@@ -48,6 +48,8 @@ def test_a_store_of_an_older_version_opens(dump: Path, tmp_path: Path) -> None:
         (warning,) = store.ingest()
         assert "/nonexistent/runs" in warning
         run = store.run("cifar10_r20")
+        origins = [each.record.imported for each in store.runs() if each.record.imported]
+    assert [origin.file for origin in origins] == ["resnet20.pth"] * (dump.stem >= "store_0005")
     assert (run.run_id, run.key, run.state) == ("r-v1", "key-of-r-v1", RunState.SUCCEEDED)
     assert run.created_at == datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     assert (run.job.model.depth, run.job.train.iterations) == (20, 64_000)
@@ -68,6 +70,7 @@ def test_norms_that_an_older_version_passed_over_are_read(tmp_path: Path) -> Non
         store.ingest()
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE norms")
+        connection.execute("ALTER TABLE runs DROP COLUMN imported")
         connection.execute(f"UPDATE {schema.VERSION_TABLE} SET version_num = '0003'")
     connection.close()
     with ResultStore.open(f"sqlite:///{path}", runs_root=runs) as store:

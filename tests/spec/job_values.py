@@ -200,6 +200,9 @@ def job_values(draw: st.DrawFn) -> dict[str, Any]:
             "holdout": holdout,
             "crop": crop,
             "shuffle_pages": draw(st.sampled_from([0, 1, 10**9])),
+            "normalize": draw(
+                st.sampled_from(["pixel_mean", "channel_mean", "channel_mean_std", "torchvision"])
+            ),
             "view": draw(st.sampled_from([None, {"size": view[0], "resize": view[1]}])),
             "augment": {
                 "pad": 0 if crop else draw(st.integers(0, 32)),

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from resnet_cluster.spec import (
     TRAINING_SEMANTICS,
     JobSpec,
+    imported_key,
     load_job,
     load_resolved,
     recipe_hash,
@@ -331,3 +332,25 @@ def test_any_job_keeps_its_key_on_other_machines(values: dict[str, Any], workers
     moved["data"] = {**stored["data"], "name": "y"}
     assert run_key(load_resolved(moved), DATA) == run_key(job, DATA)
     assert run_key(load_resolved({**stored, "seed": job.seed ^ 1}), DATA) != run_key(job, DATA)
+
+
+MEASURED = {"model.family", "model.depth", "model.shortcut", "model.variant", "model.blur_pool"}
+MEASURED |= {"data.holdout", "data.view.resize", "data.view.size", "data.normalize"}
+
+
+@pytest.mark.parametrize("key", [*RECIPE, *KEY_ONLY, *NEITHER])
+def test_imported_weights_are_known_by_what_they_are_measured_with(key: str) -> None:
+    pair = (RECIPE | KEY_ONLY | NEITHER)[key]
+    first, second = (imported_key(digits(*overrides), DATA, "w" * 64) for overrides in pair)
+    assert (first != second) == (key in MEASURED)
+
+
+def test_the_seed_counts_where_a_mean_is_taken_over_what_is_not_held_out() -> None:
+    one, other = (digits(HOLDOUT, f"seed={seed}") for seed in (1, 2))
+    assert imported_key(one, DATA, "w" * 64) != imported_key(other, DATA, "w" * 64)
+
+
+def test_imported_weights_are_never_a_training() -> None:
+    job = digits()
+    keys = [imported_key(job, data, weights) for data in ("d", "e") for weights in ("v", "w")]
+    assert len({*keys, run_key(job, "d"), run_key(job, "e")}) == 6

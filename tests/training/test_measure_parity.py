@@ -24,7 +24,9 @@ def _measured(job: JobSpec, dataset: Path, run_dir: Path, limit: int | None = No
     )
 
 
-@pytest.mark.parametrize("normalize", ["pixel_mean", "channel_mean", "channel_mean_std"])
+@pytest.mark.parametrize(
+    "normalize", ["pixel_mean", "channel_mean", "channel_mean_std", "torchvision"]
+)
 def test_of_raw_squares_nothing_differs(few_digits: Path, tmp_path: Path, normalize: str) -> None:
     job = make_tiny_job({"data.normalize": normalize})
     _, journal = train(job, few_digits, tmp_path)
