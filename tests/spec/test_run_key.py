@@ -334,7 +334,7 @@ def test_any_job_keeps_its_key_on_other_machines(values: dict[str, Any], workers
     assert run_key(load_resolved({**stored, "seed": job.seed ^ 1}), DATA) != run_key(job, DATA)
 
 
-MEASURED = {"model.family", "model.depth", "model.shortcut", "model.variant", "model.blur_pool"}
+MEASURED = {key for key in KEY_ONLY if key.startswith("model.")}
 MEASURED |= {"data.holdout", "data.view.resize", "data.view.size", "data.normalize"}
 
 
