@@ -8,21 +8,25 @@ from resnet_cluster.report.build import Report
 from resnet_cluster.report.measured import Measured
 from resnet_cluster.report.naming import depth_of, model_name, shortcut_of
 from resnet_cluster.report.rows import Row
+from resnet_cluster.results import EnsembleRecord
 
 SCHEMA_VERSION = 1
 """Within a version keys are only added."""
 
 
 def objects(report: Report) -> list[dict[str, Any]]:
-    """One object for each of our figures, and for each run without one.
+    """One object for each of our figures, for each run without one, and for each ensemble.
 
     `published_top1_err` and `difference` are null where the two cannot be compared, and `differs`
-    says why. `n`, `seeds` and the statistics are those of all figures of the same identity.
+    says why. `n`, `seeds` and the statistics are those of all figures of the same identity. An
+    ensemble's object has `members`, the ids of its runs, and lacks what a run alone has.
     """
-    return [
+    own = [
         _of_run(figure) | _of_figure(figure) | _of_cell(report, figure) | _of_uses(report, figure)
         for figure in report.figures
     ]
+    rows = (row for table in report.tables for row in table.rows)
+    return own + [_of_ensemble(row, row.ensemble) for row in rows if row.ensemble]
 
 
 def unfilled(row: Row) -> dict[str, Any]:
@@ -39,6 +43,20 @@ def unfilled(row: Row) -> dict[str, Any]:
         "published_top1_err": published.top1_err,
         "published_top5_err": published.top5_err,
         "command": row.command,
+    }
+
+
+def _of_ensemble(row: Row, ensemble: EnsembleRecord) -> dict[str, Any]:
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "members": list(ensemble.members),
+        "model": row.model,
+        "protocol": ensemble.protocol,
+        "split": ensemble.split,
+        "select": ensemble.select,
+        "top1_err": ensemble.errors.top1_err,
+        "top5_err": ensemble.errors.top5_err,
+        "n": len(ensemble.members),
     }
 
 

@@ -50,6 +50,7 @@ CSV_COLUMNS = (
     "std_top1_err",
     "dataset_sha256",
     "key",
+    "members",
     "command",
 )
 

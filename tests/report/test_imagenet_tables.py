@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,8 +14,9 @@ from typing import Any
 
 import pytest
 from factories import CIFAR10, IMAGENET, make_errors, make_evaluation, make_run_record
+from rich.console import Console
 
-from resnet_cluster.report import build_report, differences
+from resnet_cluster.report import Format, build_report, differences, render
 from resnet_cluster.report.published import PUBLISHED, Published
 from resnet_cluster.report.rows import Row, Table
 from resnet_cluster.report.wording import ours_text, published_text
@@ -270,6 +274,24 @@ def test_ensembles_are_never_compared_with_the_test_server() -> None:
     assert [row.ensemble for row in others.rows] == [records[1]]
     assert ours_text(others.rows[0]) == "18.50 / 4.10"
     assert [each.number for each in papers] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("format", [Format.JSON, Format.CSV])
+def test_ensembles_are_told_to_programs(format: Format) -> None:
+    jobs = [shipped("imagenet_r50_paper", f"model.depth={d}", run_name=f"n{d}") for d in (50, 101)]
+    runs = [make_imagenet_run(job, {MANY: 20.0}) for job in jobs]
+    report = build_report(runs, table=5, ensembles=[make_ensemble(runs)])
+    stream = io.StringIO()
+    render(report, format, Console(file=stream))
+    if format is Format.JSON:
+        (ours,) = [each for each in json.loads(stream.getvalue()) if "members" in each]
+        assert ours["members"] == [run.run_id for run in runs]
+    else:
+        lines = csv.DictReader(io.StringIO(stream.getvalue()))
+        (ours,) = [line for line in lines if line["members"]]
+        assert ours["members"] == "; ".join(run.run_id for run in runs)
+    assert (float(ours["top1_err"]), float(ours["top5_err"])) == (18.5, 4.1)
+    assert (ours["protocol"], ours["model"]) == (MANY, "ResNet-50 + ResNet-101")
 
 
 def test_all_tables_are_shown_once_there_is_a_run_on_imagenet() -> None:
