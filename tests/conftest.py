@@ -7,9 +7,14 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+# How long an example takes says how busy the machine is; each test has a deadline of its own.
+hypothesis.settings.register_profile("resnet-cluster", deadline=None)
+hypothesis.settings.load_profile("resnet-cluster")
 
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
