@@ -25,7 +25,7 @@ def build_custom(model: CustomNetSpec, num_classes: int) -> nn.Module:
     factory = _factory(model.entry, code)
     try:
         net = factory(num_classes=num_classes, **dict(model.options))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(model.entry, error) from error
     if not isinstance(net, nn.Module):
         raise UsageError(
@@ -50,7 +50,7 @@ def _factory(entry: str, code: Code) -> Callable[..., Any]:
     sys.path.insert(0, str(code.root))
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(module_name, error) from error
     finally:
         sys.path.remove(str(code.root))
@@ -62,7 +62,7 @@ def _factory(entry: str, code: Code) -> Callable[..., Any]:
     return factory  # type: ignore[no-any-return]  # it is callable
 
 
-def _failed(what: str, error: Exception) -> UsageError:
+def _failed(what: str, error: BaseException) -> UsageError:
     first = next(iter(str(error).splitlines()), "")
     return UsageError(
         f"{what} failed: {type(error).__name__}: {first}",

@@ -186,7 +186,7 @@ def _called(net: nn.Module, size: int) -> Tensor:
     try:
         with torch.set_grad_enabled(net.training):
             output: Tensor = net(images)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         first = next(iter(str(error).splitlines()), "")
         raise UsageError(
             f"the network fails on images of {size}x{size}: {type(error).__name__}: {first}",

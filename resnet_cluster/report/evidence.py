@@ -109,10 +109,11 @@ class Evidence:
                     yield None, _mean([epoch.train.top1_err for epoch in epochs])
             case Measure.RESPONSE:
                 for analysis in self._details.responses(run.run_id):
-                    yield analysis.num_images, _mean([layer.std for layer in analysis.layers])
+                    if stds := [layer.std for layer in analysis.layers]:
+                        yield analysis.num_images, _mean(stds)
             case Measure.FORWARD | Measure.GRADIENT:
                 # Of the epoch in which the layers are furthest apart.
-                records = self._details.norms(run.run_id)
+                records = [each for each in self._details.norms(run.run_id) if each.layers]
                 if records:
                     yield None, min(_decades(record, part.measure) for record in records)
 

@@ -95,6 +95,8 @@ def test_code_that_looks_at_values_is_counted_too(write: Write) -> None:
         ("net = 3", "no function 'net'"),
         ("raise RuntimeError('on import')", "RuntimeError: on import"),
         ("import nothing_like_it", "ModuleNotFoundError"),
+        ("import sys\nsys.exit('gone')", "SystemExit: gone"),
+        ("import sys\ndef net(num_classes): sys.exit(3)", "SystemExit: 3"),
         ("def net(): pass", "TypeError"),
         ("def net(num_classes): raise ValueError('no\\nthing')", "ValueError: no"),
         ("def net(num_classes): return 3", "returned int"),

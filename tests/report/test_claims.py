@@ -236,6 +236,16 @@ def test_responses_to_other_numbers_of_images_are_not_compared() -> None:
     assert sorted(map(len, Evidence(found.runs, found).samples(part))) == [0, 3]
 
 
+def test_networks_without_such_layers_say_nothing() -> None:
+    found = simulate(true, nets=[PLAIN_56])
+    for run_id, (norms,) in found.norms_of.items():
+        (responses,) = found.responses_of[run_id]
+        found.norms_of[run_id] = (norms.model_copy(update={"layers": ()}),)
+        found.responses_of[run_id] = (responses.model_copy(update={"layers": ()}),)
+    judged = found.judge()
+    assert (judged[8].verdict, judged[9].verdict) == (Verdict.OPEN, Verdict.OPEN)
+
+
 def test_a_dead_layer_speaks_against_healthy_norms() -> None:
     found = simulate(true, nets=[PLAIN_56])
     for run_id, (record,) in found.norms_of.items():
