@@ -35,9 +35,9 @@ class RunFolder:
 
     def keep_code(self, code: Code) -> None:
         """Copy them; an installed package must be installed wherever the run goes on."""
-        for file in () if code.is_installed else code.files:
+        for file, content in ({} if code.is_installed else code.contents).items():
             (self.code / file).parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.code / file, (code.root / file).read_bytes())
+            write_whole(self.code / file, content)
 
     @property
     def ray(self) -> Path:

@@ -40,7 +40,7 @@ def as_safetensors(weights: dict[str, Tensor], metadata: Mapping[str, str]) -> b
     """The file's content; its own writer would put the metadata into another order each time."""
     from safetensors.torch import save
 
-    content = save({name: tensor.contiguous() for name, tensor in weights.items()})
+    content = save({name: tensor.contiguous().clone() for name, tensor in weights.items()})
     end = 8 + int.from_bytes(content[:8], "little")
     header = {"__metadata__": dict(sorted(metadata.items()))} | json.loads(content[8:end])
     text = json.dumps(header, separators=(",", ":")).encode()

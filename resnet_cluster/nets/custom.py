@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from torch import nn
@@ -22,11 +27,12 @@ def build_custom(model: CustomNetSpec, num_classes: int) -> nn.Module:
         UsageError: the code is not there or another one, or it fails.
     """
     code = find_code(model.entry, sha256=model.source_sha256 or None)
-    factory = _factory(model.entry, code)
-    try:
-        net = factory(num_classes=num_classes, **dict(model.options))
-    except (Exception, SystemExit) as error:
-        raise _failed(model.entry, error) from error
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is the command's
+        factory = _factory(model.entry, code)
+        try:
+            net = factory(num_classes=num_classes, **dict(model.options))
+        except (Exception, SystemExit) as error:
+            raise _failed(model.entry, error) from error
     if not isinstance(net, nn.Module):
         raise UsageError(
             f"{model.entry} returned {type(net).__name__}, and not a torch.nn.Module",
@@ -41,19 +47,67 @@ def offer_code(folder: Path) -> None:
         sys.path.append(str(folder))
 
 
+class _Finder(MetaPathFinder, Loader):
+    """Imports the modules of one code from the very bytes that were hashed.
+
+    Python's own finder would take compiled files of another time, and other folders' modules of the
+    same names. It stays in place, so that what a network imports later is found as well.
+    """
+
+    def __init__(self) -> None:
+        self._code: Code | None = None
+
+    def serve(self, code: Code) -> None:
+        """Serve this code, and forget the modules of the one before."""
+        for name in [*self._names(), *_names_of(code)]:
+            sys.modules.pop(name, None)
+        self._code = code
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The module's, if it is of the code."""
+        if self._code is None or fullname not in self._names():
+            return None
+        file = self._code.modules.get(fullname)
+        is_package = file is None or file.name == "__init__.py"
+        origin = str(self._code.root / file) if file else None
+        spec = spec_from_loader(fullname, self, origin=origin, is_package=is_package)
+        if spec is not None and file is not None:
+            spec.has_location = True
+        return spec
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run its file; a package without one is empty."""
+        assert self._code is not None
+        file = self._code.modules.get(module.__name__)
+        if file is not None:
+            source = compile(self._code.contents[file], str(self._code.root / file), "exec")
+            exec(source, module.__dict__)
+
+    def _names(self) -> set[str]:
+        return _names_of(self._code) if self._code else set()
+
+
+_FINDER = _Finder()
+
+
+def _names_of(code: Code) -> set[str]:
+    """Its modules, and the packages that they lie in."""
+    parts = [name.split(".") for name in code.modules]
+    return {".".join(each[:length]) for each in parts for length in range(1, len(each) + 1)}
+
+
 def _factory(entry: str, code: Code) -> Callable[..., Any]:
     module_name, _, name = entry.partition(":")
     if not code.is_installed:
-        for loaded in code.modules:  # another run's, or from before an edit
-            sys.modules.pop(loaded, None)
-    importlib.invalidate_caches()
-    sys.path.insert(0, str(code.root))
+        _FINDER.serve(code)
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         raise _failed(module_name, error) from error
-    finally:
-        sys.path.remove(str(code.root))
     factory: Any = getattr(module, name, None)
     if not callable(factory):
         raise UsageError(

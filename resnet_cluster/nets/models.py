@@ -75,7 +75,13 @@ def describe_model(
             "the network has no 3x3 convolution that batch normalisation follows",
             mend="set evaluate.norms_every to 0",
         )
-    flops = count_flops(net, sizes[0], device="cpu")
+    try:
+        flops = count_flops(net, sizes[0], device="cpu")
+    except Exception as error:
+        raise UsageError(
+            f"the network fails on a single image: {type(error).__name__}: {_first_line(error)}",
+            mend=f"try it in Python on torch.zeros(1, 3, {sizes[0]}, {sizes[0]})",
+        ) from error
     return NetFacts(num_parameters=num_parameters(net), flops=flops)
 
 
@@ -121,9 +127,15 @@ def _built_from(build: Callable[[], nn.Module], seed: int) -> nn.Module:
 
 def _check_same(net: nn.Module, again: nn.Module) -> None:
     first, second = net.state_dict(), again.state_dict()
-    is_same = first.keys() == second.keys() and all(
-        torch.equal(first[name], second[name]) for name in first
-    )
+    try:
+        is_same = first.keys() == second.keys() and all(
+            torch.equal(first[name].nan_to_num(), second[name].nan_to_num()) for name in first
+        )
+    except Exception as error:
+        raise UsageError(
+            f"the network's state is not of plain tensors: {_first_line(error)}",
+            mend="let it hold dense tensors on the CPU, none of them lazy",
+        ) from error
     if not is_same:
         raise UsageError(
             "two networks built from one seed have different weights",
@@ -155,7 +167,7 @@ def _check_layers(net: nn.Module) -> None:
 
 
 def _check_training(net: nn.Module, num_classes: int, size: int) -> None:
-    net = copy.deepcopy(net).train()
+    net = _copied(net).train()
     own = {id(buffer) for layer in batchnorm_layers(net) for buffer in layer.buffers()}
     before = {n: b.clone() for n, b in net.named_buffers() if id(b) not in own}
     logits = _called(net, size)
@@ -170,13 +182,37 @@ def _check_training(net: nn.Module, num_classes: int, size: int) -> None:
             f"training changes buffers that are not batch normalisation's: {_few(changed)}",
             mend="make them parameters, or constants: workers could not agree on them",
         )
-    F.cross_entropy(logits, torch.zeros(_TRIED_IMAGES, dtype=torch.long)).backward()  # type: ignore[no-untyped-call]
+    _backward(logits)
     without = [name for name, parameter in net.named_parameters() if parameter.grad is None]
     if without:
         raise UsageError(
             f"parameters get no gradient: {_few(without)}",
             mend="remove what the output does not use",
         )
+
+
+def _copied(net: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(net)
+    except Exception as error:
+        raise UsageError(
+            f"the network cannot be copied: {type(error).__name__}: {_first_line(error)}",
+            mend="see that copy.deepcopy(net) works: a copy is measured while the net trains",
+        ) from error
+
+
+def _backward(logits: Tensor) -> None:
+    try:
+        F.cross_entropy(logits, torch.zeros(_TRIED_IMAGES, dtype=torch.long)).backward()  # type: ignore[no-untyped-call]
+    except Exception as error:
+        raise UsageError(
+            f"the network has no backward pass: {type(error).__name__}: {_first_line(error)}",
+            mend="let its output be floating-point, and depend on its parameters",
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), "")
 
 
 def _called(net: nn.Module, size: int) -> Tensor:
@@ -187,9 +223,9 @@ def _called(net: nn.Module, size: int) -> Tensor:
         with torch.set_grad_enabled(net.training):
             output: Tensor = net(images)
     except (Exception, SystemExit) as error:
-        first = next(iter(str(error).splitlines()), "")
+        what = f"{type(error).__name__}: {_first_line(error)}"
         raise UsageError(
-            f"the network fails on images of {size}x{size}: {type(error).__name__}: {first}",
+            f"the network fails on images of {size}x{size}: {what}",
             mend=f"try it in Python on torch.zeros(2, 3, {size}, {size})",
         ) from error
     return output

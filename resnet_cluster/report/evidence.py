@@ -114,8 +114,9 @@ class Evidence:
             case Measure.FORWARD | Measure.GRADIENT:
                 # Of the epoch in which the layers are furthest apart.
                 records = [each for each in self._details.norms(run.run_id) if each.layers]
-                if records:
-                    yield None, min(_decades(record, part.measure) for record in records)
+                found = [_decades(record, part.measure) for record in records]
+                if found and not any(map(math.isnan, found)):
+                    yield None, min(found)
 
 
 def _figures(part: Part, run: RunSummary, net: Net) -> Iterator[EvaluationRecord]:
@@ -138,16 +139,19 @@ def _decades(record: NormsRecord, measure: Measure) -> float:
     """Smallest over largest of the layers' signals, in powers of ten."""
     is_forward = measure is Measure.FORWARD
     sizes = [layer.forward if is_forward else layer.gradient for layer in record.layers]
+    if any(math.isnan(size) for size in sizes):
+        return math.nan
     least, most = min(sizes), max(sizes)
-    return math.log10(least / most) if least > 0 else _DEAD
+    return math.log10(least) - math.log10(most) if least > 0 else _DEAD
 
 
-_DEAD = -300.0
+_DEAD = -700.0
 """Of a layer without a signal: a number, for it speaks against the claim."""
 
 
 def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
+    """Not a number where the values are none."""
+    return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan
 
 
 def _weight(samples: tuple[Sample, ...]) -> tuple[int, int, float]:

@@ -12,14 +12,15 @@ from resnet_cluster.report.experiments import Experiment, experiment_of
 from resnet_cluster.report.published import Published
 from resnet_cluster.report.statistics import Spread, spread
 from resnet_cluster.results import AnyFigure, AnyRun, RunSummary, Setup
-from resnet_cluster.spec import ModelSpec, recipe_hash
+from resnet_cluster.spec import recipe_hash
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
     """What two figures must share to stand in one cell."""
 
-    model: ModelSpec
+    model: str
+    """Its spec as JSON: of options, 1 and true are equal values and no equal networks."""
     dataset_sha256: str
     encoding: str
     num_train_images: int
@@ -191,7 +192,7 @@ def _standing(run: AnyRun, evaluation: AnyFigure | None) -> Standing:
 
 def _identity(setup: Setup, evaluation: AnyFigure) -> Identity:
     return Identity(
-        model=setup.job.model,
+        model=setup.job.model.model_dump_json(),
         dataset_sha256=setup.dataset.sha256,
         encoding=setup.dataset.encoding,
         num_train_images=setup.dataset.num_train_images,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from resnet_cluster.spec import (
     CustomNetSpec,
     Family,
@@ -23,7 +25,7 @@ def model_name(model: ModelSpec) -> str:
         case TorchvisionNetSpec(arch=arch):
             return arch
         case CustomNetSpec():
-            options = ", ".join(f"{name}={value}" for name, value in model.options)
+            options = ", ".join(f"{name}={json.dumps(value)}" for name, value in model.options)
             return f"{model.entry.partition(':')[2]}({options})"
 
 

@@ -11,7 +11,7 @@ import ast
 import contextlib
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,16 +30,21 @@ class Code:
 
     root: Path
     """Folder that Python finds the entry in."""
-    files: tuple[Path, ...]
-    """Their paths below it, in order."""
+    contents: Mapping[Path, bytes]
+    """The files by their paths below it, as they were hashed: these are run, and kept."""
     sha256: str
     is_installed: bool
     """Whether the folder is one of installed packages."""
 
     @property
-    def modules(self) -> tuple[str, ...]:
-        """Names of the modules in the files."""
-        return tuple(map(_module_name, self.files))
+    def files(self) -> tuple[Path, ...]:
+        """The paths, in order."""
+        return tuple(sorted(self.contents))
+
+    @property
+    def modules(self) -> Mapping[str, Path]:
+        """The files by the names of their modules."""
+        return {_module_name(path): path for path in self.files}
 
 
 def find_code(entry: str, *, sha256: str | None = None) -> Code:
@@ -61,7 +66,12 @@ def find_code(entry: str, *, sha256: str | None = None) -> Code:
             f"{module}'` works, or install the package",
         )
     for root in roots:
-        code = _code(root, module)
+        try:
+            code = _code(root, module)
+        except UsageError:
+            if sha256 is None:
+                raise
+            continue  # whatever it is, it is not what is wanted
         if sha256 in (None, code.sha256):
             return code
     raise UsageError(
@@ -93,12 +103,7 @@ def _code(root: Path, module: str) -> Code:
                 )
             imported = _imports(found[path], path, root)
             waiting += [name for name in imported if not is_installed or _is_in(name, top)]
-    return Code(
-        root=root,
-        files=tuple(sorted(found)),
-        sha256=_sha256(found),
-        is_installed=is_installed,
-    )
+    return Code(root=root, contents=found, sha256=_sha256(found), is_installed=is_installed)
 
 
 def _is_in(name: str, package: str) -> bool:
@@ -129,7 +134,7 @@ def _imports(source: bytes, path: Path, root: Path) -> Iterator[str]:
     """Names of the modules that a file may import."""
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UsageError(f"{root / path}: is not Python: {error}", mend="mend the file") from error
     package = path.parent.parts
     for node in ast.walk(tree):
@@ -140,7 +145,17 @@ def _imports(source: bytes, path: Path, root: Path) -> Iterator[str]:
             base = ".".join([*around, *filter(None, [node.module])])
             if base:
                 yield base
-            yield from (".".join(filter(None, [base, alias.name])) for alias in node.names)
+            for alias in node.names:
+                if alias.name == "*":  # its package may name its modules in __all__
+                    yield from _modules_in(root, base)
+                else:
+                    yield ".".join(filter(None, [base, alias.name]))
+
+
+def _modules_in(root: Path, package: str) -> Iterator[str]:
+    folder = root.joinpath(*package.split(".")) if package else root
+    if (folder / "__init__.py").is_file():
+        yield from (f"{package}.{path.stem}" for path in sorted(folder.glob("*.py")))
 
 
 def _read(path: Path) -> bytes:

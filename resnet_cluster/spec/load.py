@@ -98,8 +98,13 @@ def load_carried_job(
     flags = _flags(name=name, seed=None, workers=None, data=data)
     changes = [*map(parse_override, overrides), *flags]
     job = overridden(document, changes)
-    # Code is never the file's: it is looked for where the user's is.
-    return LoadedJob(_with_code(validated(job.values, job.source), job.source), job.source)
+    spec = validated(job.values, job.source)
+    if isinstance(spec.model, CustomNetSpec):
+        # Which code runs is for the user to say, and for no file that came from elsewhere.
+        message = f"is of a network of somebody's own code ({spec.model.entry})"
+        mend = "give a job file as well, that names this code where you have it"
+        raise JobError(message, where=where, mend=mend)
+    return LoadedJob(spec, job.source)
 
 
 def _changed(file: Document, overrides: Sequence[str], flags: Sequence[Override]) -> LoadedJob:

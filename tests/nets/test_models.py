@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from collections.abc import Callable
@@ -171,6 +172,29 @@ def test_code_that_looks_at_values_is_counted_too(write: Write) -> None:
             "keep no running statistics",
         ),
         (
+            """
+            import threading
+            def net(num_classes):
+                made = nn.Sequential(*body(num_classes))
+                made.lock = threading.Lock()
+                return made
+            """,
+            "cannot be copied",
+        ),
+        (
+            """
+            class Net(nn.Sequential):
+                def forward(self, images):
+                    return super().forward(images).detach()
+            def net(num_classes): return Net(*body(num_classes))
+            """,
+            "no backward pass",
+        ),
+        (
+            "def net(num_classes): return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes))",
+            "not of plain tensors",
+        ),
+        (
             "def net(num_classes): return nn.Sequential(nn.SyncBatchNorm(3), *body(num_classes))",
             "SyncBatchNorm",
         ),
@@ -212,6 +236,41 @@ def test_the_source_must_be_that_of_the_job(write: Write, tmp_path: Path) -> Non
     offer_code(kept)
     assert sum(1 for _ in build_model(model, 10).modules()) == 7
     offer_code(tmp_path / "not there")
+
+
+def test_what_runs_is_what_was_hashed(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a compiled file of a source of the same size and second."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for channels in (4, 8):
+        model = write(PLAIN.replace("channels=4", f"channels={channels}"))
+        os.utime(tmp_path / "own_net.py", (1_600_000_000, 1_600_000_000))
+        facts = describe_model(model, num_classes=10, sizes=(8,))
+        assert facts.num_parameters == channels * (27 + 1 + 2) + 10 * (channels + 1)
+
+
+def test_each_code_has_its_own_modules(write: Write, tmp_path: Path) -> None:
+    """Also those that are imported late, and in a package without an `__init__.py`."""
+    source = """
+        def net(num_classes):
+            from parts.width import WIDTH
+            return nn.Sequential(*body(num_classes, WIDTH))
+    """
+    built = []
+    (tmp_path / "parts").mkdir()
+    for width in (3, 5):
+        (tmp_path / "parts" / "width.py").write_text(f"WIDTH = {width}")
+        built.append(build_model(write(source), 10))
+    assert [net[0].out_channels for net in built] == [3, 5]
+
+
+def test_what_it_prints_is_no_output_of_the_command(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build_model(write("print('loud')\n" + textwrap.dedent(PLAIN)), 10)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "loud\n")
 
 
 @pytest.mark.parametrize("arch", ["googlenet", "vgg11_bn"])

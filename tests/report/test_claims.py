@@ -236,6 +236,23 @@ def test_responses_to_other_numbers_of_images_are_not_compared() -> None:
     assert sorted(map(len, Evidence(found.runs, found).samples(part))) == [0, 3]
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("place", [0, 1])
+def test_norms_that_are_no_numbers_decide_nothing(bad: float, place: int) -> None:
+    found = simulate(true, nets=[PLAIN_56])
+    for run_id, (record,) in found.norms_of.items():
+        layers = list(record.layers)
+        layers[place] = layers[place].model_copy(update={"gradient": bad})
+        found.norms_of[run_id] = (record, record.model_copy(update={"layers": tuple(layers)}))
+    gradients = [
+        finding.verdict
+        for finding in found.judge()[9].findings
+        if isinstance(finding.part, Part)
+        and (finding.part.measure, finding.part.of) == (Measure.GRADIENT, PLAIN_56)
+    ]
+    assert gradients == [Verdict.OPEN]
+
+
 def test_networks_without_such_layers_say_nothing() -> None:
     found = simulate(true, nets=[PLAIN_56])
     for run_id, (norms,) in found.norms_of.items():

@@ -144,6 +144,16 @@ def test_a_users_network_has_a_row_of_its_own() -> None:
     runs = [make_imagenet_run(each, {TEN: 24.0}) for each in (job, edited)]
     rows = [row for row in table_of(3, runs).rows if row.model == "wide(width=2)"]
     assert [row.cell.spread.n for row in rows if row.cell] == [1, 1]
+    # 1 and true are equal values, and the networks need not be.
+    odd = JobSpec.model_validate(
+        stored | {"seed": 1, "model": model | {"options": {"width": True}}}, strict=False
+    )
+    one = JobSpec.model_validate(
+        stored | {"model": model | {"options": {"width": 1}}}, strict=False
+    )
+    rows = table_of(3, [make_imagenet_run(each, {TEN: 24.0}) for each in (one, odd)]).rows
+    names = {row.model: row.cell.spread.n for row in rows if row.cell}
+    assert names == {"wide(width=1)": 1, "wide(width=true)": 1}
 
 
 def test_a_run_that_lacks_but_the_figure_is_measured() -> None:

@@ -16,7 +16,7 @@ FILES = {
     "kit/__init__.py": "",
     "kit/blocks.py": "from . import sizes\nfrom .deep import heads as h\n",
     "kit/sizes.py": "WIDTH = 3\n",
-    "kit/deep/__init__.py": "from .. import *\n",
+    "kit/deep/__init__.py": "from .. import sizes\n",
     "kit/deep/heads.py": "def head():\n    import late\n",
     "late.py": "",
     "unused.py": "x = 1\n",
@@ -91,6 +91,28 @@ def test_of_an_installed_package_its_own_files_count(
     code = find_code("nets:wide")
     assert code.is_installed
     assert [path.as_posix() for path in code.files] == ["nets/__init__.py", "nets/wide.py"]
+
+
+def test_a_star_takes_all_of_a_package(root: Path) -> None:
+    (root / "wide.py").write_text("from kit import *\n")
+    found = [path.as_posix() for path in find_code("wide:net").files]
+    assert {"kit/blocks.py", "kit/unused.py"} <= set(found)
+
+
+def test_a_broken_file_hides_no_copy_that_is_wanted(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "wide.py").write_text("# whole\n")
+    monkeypatch.chdir(kept)
+    sha256 = find_code("wide:net").sha256
+    monkeypatch.chdir(root)
+    monkeypatch.syspath_prepend(kept)
+    (root / "wide.py").write_text("def (:\n")
+    assert find_code("wide:net", sha256=sha256).root == kept
+    with pytest.raises(UsageError, match="is not Python"):
+        find_code("wide:net")
 
 
 def test_a_network_of_ours_is_not_hashed_with_it(root: Path) -> None:
