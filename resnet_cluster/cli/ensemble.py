@@ -85,6 +85,8 @@ def _search(
     for number, choice in enumerate(chosen, start=1):
         _print_choice(number, runs[choice.member], choice, output)
     members = [runs[choice.member].run_id for choice in chosen]
+    names = " + ".join(runs[choice.member].name for choice in chosen)
+    note(f"chosen: {names}; no other run lowers the first error, or --most are taken")
     note("the first error is of the images that selected: only the second one says how good it is")
     if len(members) > 1:
         command = shlex.join(["resnet-cluster", "ensemble", *members])

@@ -144,6 +144,12 @@ def _contents(asked: _Asked) -> Contents:
 def _measure(asked: _Asked, where: _Where | None) -> None:
     """Measure, and record the figure."""
     num_images = asked.manifest.test.num_images
+    side, scales = asked.manifest.image_size, asked.job.evaluate.scales
+    if "multi-scale" in asked.job.evaluate.protocols and side and min(scales) > 2 * side:
+        note(
+            f"warning: images of {side}x{side} are enlarged to {scales[0]} pixels and more, which "
+            f"takes long: --scales {side},{side * 5 // 4} would name sizes near theirs"
+        )
     note(f"measuring {asked.run.name} on {num_images:,} images: {asked.protocol.identity}")
     not_kept = _measure_here(asked) if where is None else _measure_on_workers(asked, where)
     if not_kept:

@@ -159,7 +159,7 @@ def _free_name(planned: PlannedJob, store: ResultStore, *, rerun: bool) -> str:
     if not rerun:
         raise UsageError(
             f"the name {name!r} belongs to {taken[-1].run_id}, which is another experiment",
-            mend=f"give this one its own with --name, or `resnet-cluster rm {taken[-1].run_id}`",
+            mend="give this one its own with --name, also where only the seed differs",
         )
     numbered = (f"{name}-{number}" for number in itertools.count(2))
     return next(candidate for candidate in numbered if not store.by_name(candidate))

@@ -43,7 +43,10 @@ def write_torchvision(part: Path, exported: Exported) -> Check:
     options = {"aux_logits": False, "init_weights": False} if arch in WITHOUT_AUXILIARIES else {}
     with torch.device("meta"):  # nothing is drawn
         theirs: nn.Module = models.get_model(arch, num_classes=exported.num_classes, **options)
-    theirs.load_state_dict(load_weights(part), assign=True)
+    # In one layout, as the run's network is: in another, convolutions round otherwise.
+    layout = torch.contiguous_format
+    weights = {n: t.clone(memory_format=layout) for n, t in load_weights(part).items()}
+    theirs.load_state_dict(weights, assign=True)
     return checked(
         exported.net(), theirs.eval(), (exported.images(),), against=f"torchvision's {arch}"
     )

@@ -78,7 +78,7 @@ def _part_cells(finding: Finding) -> Iterator[Text]:
 
 def _print_plan(plan: Plan, console: Console) -> None:
     lines = [
-        (f"{each.net.name}, 1 of {len(each.commands)}", each.commands[0])
+        (f"{each.net.name}, first of {len(each.commands)}", each.commands[0])
         for each in plan.needed
         if each.commands
     ]

@@ -9,6 +9,7 @@ from resnet_cluster.report.verdicts import Finding
 from resnet_cluster.report.wording import NOTHING
 
 NOTES = (
+    "n: seeds of each network; +: the part is true; x: it is false.",
     "Numbers are top-1 errors and their differences in points, unless another measure is named; "
     "intervals are of 95 %, over seeds.",
     "Evidence is whole trainings by the paper's recipe, of nets trained alike; a training error is "

@@ -120,8 +120,9 @@ def _responses_figure(runs: Sequence[RunSummary], details: Details) -> Figure:
     chosen = _analyzed(runs, details)
     if not chosen:
         raise PreflightError(
-            f"no run has been analyzed for Figure {RESPONSES.number}",
-            mend="measure the layers of finished runs with `resnet-cluster analyze ID`",
+            f"no run has been analyzed for Figure {RESPONSES.number}, which is of networks on "
+            f"{RESPONSES.experiment.dataset}",
+            mend="measure the layers of finished runs on it with `resnet-cluster analyze ID`",
         )
     stds = {
         model_name(run.job.model): [layer.std for layer in details.responses(run.run_id)[-1].layers]

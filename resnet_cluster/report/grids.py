@@ -16,6 +16,7 @@ from resnet_cluster.report.wording import (
     ours_text,
     published_text,
     row_note,
+    run_note,
     uses_text,
 )
 
@@ -49,7 +50,7 @@ def _run_line(figure: Measured) -> Line:
             epochs_text(figure),
             error_text(figure.top1_err),
             difference_text(figure.difference),
-            differs_text(figure.differs),
+            run_note(figure) or differs_text(figure.differs),
         ),
         run_ids=(run.run_id,),
     )

@@ -19,10 +19,10 @@ from resnet_cluster.report.wording import (
     difference_text,
     epochs_text,
     error_text,
-    figure_note,
     ours_text,
     published_text,
     row_note,
+    run_note,
     uses_text,
 )
 from resnet_cluster.results import RunState
@@ -92,8 +92,9 @@ def _run_cells(figure: Measured, notes: _Notes) -> Iterator[Text]:
     yield Text(run.state.value, style=_STATE_STYLES.get(run.state, "dim"))
     yield Text(epochs_text(figure))
     yield Text(error_text(figure.top1_err), style="bold")
-    mark = notes.mark(figure_note(figure.differs)) if figure.evaluation else ""
-    yield Text(mark, style="dim") if mark else Text(difference_text(figure.difference))
+    mark, difference = notes.mark(run_note(figure)), figure.difference
+    words = [difference_text(difference)] if difference is not None or not mark else []
+    yield Text(" ".join(filter(None, [*words, mark])), style="dim" if mark else "")
 
 
 def _grid_of_table(table: Table, notes: _Notes) -> Grid:

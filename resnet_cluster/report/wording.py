@@ -76,6 +76,24 @@ def figure_note(differs: Iterable[str]) -> str:
     return f"not compared: {words}" if words else ""
 
 
+def run_note(figure: Measured) -> str:
+    """`ten-crop-32pad4-softmax; not compared: data set digits, not CIFAR-10`; empty of nothing.
+
+    The protocol is named where it is not the single view; a shortened training, where no length of
+    the paper's stands beside it.
+    """
+    if figure.evaluation is None:
+        return ""
+    protocol, job = figure.evaluation.protocol, figure.run.setup.job
+    is_shortened = job.train.shortened_from and figure.experiment is None
+    parts = (
+        "" if protocol == "single" else protocol,
+        f"shortened from {job.train.shortened_from}" if is_shortened else "",
+        figure_note(figure.differs),
+    )
+    return "; ".join(filter(None, parts))
+
+
 def uses_text(uses: UsesOfTestSet) -> str:
     """`The test images of digits have been used 11 times, by 2 runs: 1 figure, ...`."""
     kinds = (

@@ -28,7 +28,14 @@ from resnet_cluster.exchange import (
 from resnet_cluster.exchange.checking import checked
 from resnet_cluster.exchange.safetensors_file import as_safetensors as as_own_safetensors
 from resnet_cluster.nets import build_model
-from resnet_cluster.spec import AugmentSpec, DataSpec, PaperNetSpec, ViewSpec
+from resnet_cluster.spec import (
+    AugmentSpec,
+    DataSpec,
+    ModelSpec,
+    PaperNetSpec,
+    TorchvisionNetSpec,
+    ViewSpec,
+)
 
 NUM_CLASSES = 7
 LIKE_TORCHVISIONS = [
@@ -63,7 +70,7 @@ def make_preparation(**changes: Any) -> Preparation:
     return Preparation(**(fields | changes))
 
 
-def make_exported(model: PaperNetSpec) -> Exported:
+def make_exported(model: ModelSpec) -> Exported:
     """A network with weights drawn at random, and running statistics of noise."""
     torch.manual_seed(1)
     net = build_model(model, NUM_CLASSES)
@@ -93,6 +100,20 @@ def test_torchvisions_class_loads_it(changes: dict[str, Any], tmp_path: Path) ->
     images = torch.randn(2, 3, 50, 60)
     with torch.no_grad():
         assert torch.equal(net.eval()(images), exported.net()(images))
+
+
+@pytest.mark.parametrize("arch", ["mobilenet_v3_small", "googlenet"])
+def test_networks_of_torchvisions_go_back_to_it(arch: str, tmp_path: Path) -> None:
+    """In whatever layout the run's weights lie."""
+    model = TorchvisionNetSpec(family="torchvision", arch=arch)
+    exported, path = make_exported(model), tmp_path / "net.pth"
+    check_torchvision_has(model)
+    weights = {
+        name: tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+        for name, tensor in exported.weights.items()
+    }
+    check = write_torchvision(path, replace(exported, weights=weights))
+    assert (check.largest_difference, check.against) == (0.0, f"torchvision's {arch}")
 
 
 @pytest.mark.parametrize(("changes", "says"), ONLY_OURS)

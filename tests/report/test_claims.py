@@ -465,7 +465,7 @@ def test_open_claims_come_with_what_they_need() -> None:
     report = report_on(simulate(true, nets=[]))
     text = printed(report, Format.TABLE)
     assert "To settle open claims" in text
-    assert f"1 of {len(commands(RESNET_1202))}" in text
+    assert f"first of {len(commands(RESNET_1202))}" in text
     assert "--set model.depth=1202 --seed 0" in text
     objects = json.loads(printed(report, Format.JSON))
     needed = {each["model"]: each for each in objects[0]["needed"]}
