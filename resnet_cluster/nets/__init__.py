@@ -18,7 +18,7 @@ from resnet_cluster.nets.architectures import Architecture, check_architecture, 
 if TYPE_CHECKING:
     from resnet_cluster.nets.batchnorm import batchnorm_layers
     from resnet_cluster.nets.blocks import BasicBlock, Bottleneck
-    from resnet_cluster.nets.counts import NetFacts, count_flops, describe, num_parameters
+    from resnet_cluster.nets.counts import NetFacts, count_flops, num_parameters
     from resnet_cluster.nets.custom import offer_code
     from resnet_cluster.nets.models import build_model, describe_model
     from resnet_cluster.nets.resnet import ResNet, build_net
@@ -32,7 +32,6 @@ else:
         "offer_code": "custom",
         "NetFacts": "counts",
         "count_flops": "counts",
-        "describe": "counts",
         "num_parameters": "counts",
         "ResNet": "resnet",
         "build_net": "resnet",
@@ -55,7 +54,6 @@ __all__ = [
     "build_net",
     "check_architecture",
     "count_flops",
-    "describe",
     "describe_model",
     "find_architecture",
     "num_parameters",

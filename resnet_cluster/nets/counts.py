@@ -11,9 +11,6 @@ from torch.func import functional_call
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from resnet_cluster.nets.resnet import build_net
-from resnet_cluster.spec.model import Family, Shortcut, Variant
-
 
 @dataclass(frozen=True, kw_only=True)
 class NetFacts:
@@ -86,30 +83,3 @@ def _shaped_like(func: Any, args: tuple[Any, ...]) -> Tensor | None:
         images, weight = args[:2]
         return images.new_empty(*images.shape[:-1], weight.shape[0])  # type: ignore[no-any-return]
     return None
-
-
-def describe(
-    *,
-    family: Family,
-    depth: int,
-    shortcut: Shortcut,
-    variant: Variant = "v1",
-    blur_pool: bool = False,
-    num_classes: int,
-    image_size: int,
-) -> NetFacts:
-    """Parameters and FLOPs of a net that is never allocated.
-
-    Raises:
-        UsageError: the paper describes no such net.
-    """
-    with torch.device("meta"):
-        net = build_net(
-            family=family,
-            depth=depth,
-            shortcut=shortcut,
-            variant=variant,
-            blur_pool=blur_pool,
-            num_classes=num_classes,
-        )
-    return NetFacts(num_parameters=num_parameters(net), flops=count_flops(net, image_size))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
@@ -18,6 +17,7 @@ from resnet_cluster.report.claim_wording import (
     seeds_text,
 )
 from resnet_cluster.report.claims import Unanswerable
+from resnet_cluster.report.terminal_style import build_grid, print_commands
 from resnet_cluster.report.verdicts import MOST_SEEDS, Finding, Judged, Verdict
 from resnet_cluster.report.wording import NOTHING
 
@@ -36,16 +36,7 @@ def print_claims(claims: Sequence[Judged], plan: Plan, console: Console) -> None
 
 
 def _grid(claims: Sequence[Judged]) -> Grid:
-    grid = Grid(
-        title=Text("Claims of the paper", style="bold"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        header_style="dim",
-        padding=(0, 1),
-        collapse_padding=True,
-        pad_edge=False,
-    )
+    grid = build_grid("Claims of the paper")
     grid.add_column("", justify="right", no_wrap=True)
     grid.add_column("claim", overflow="fold")
     grid.add_column("published", justify="right", no_wrap=True)
@@ -85,11 +76,7 @@ def _print_plan(plan: Plan, console: Console) -> None:
     if lines:
         console.print(Text("\nTo settle open claims, network by network:", style="bold"))
         lines = [*(("first", command) for command in plan.preparations), *lines]
-        width = max(len(label) for label, _ in lines)
-        for label, command in lines:
-            # Never wrapped: a command is there to be copied.
-            line = Text.assemble((f"{label.ljust(width)}  ", "dim"), command)
-            console.print(line, soft_wrap=True)
+        print_commands(lines, console)
         console.print(Text("All of them are in -o json.", style="dim"))
     if small := [each.net.name for each in plan.needed if each.is_small]:
         words = f"A difference of {', '.join(small)} would need {MOST_SEEDS} seeds or more of each."

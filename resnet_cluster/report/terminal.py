@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rich import box
 from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
@@ -15,6 +14,7 @@ from resnet_cluster.report.escaping import plain
 from resnet_cluster.report.measured import Measured
 from resnet_cluster.report.naming import model_name
 from resnet_cluster.report.rows import Row, Table
+from resnet_cluster.report.terminal_style import build_grid, print_commands
 from resnet_cluster.report.wording import (
     difference_text,
     epochs_text,
@@ -71,7 +71,7 @@ def _print_runs(report: Report, console: Console, notes: _Notes) -> None:
     if not report.figures:
         console.print("No runs yet.\n")
         return
-    grid = _grid("Runs")
+    grid = build_grid("Runs")
     grid.add_column("run", overflow="fold")
     grid.add_column("model", no_wrap=True)
     grid.add_column("data set", overflow="fold")
@@ -98,7 +98,7 @@ def _run_cells(figure: Measured, notes: _Notes) -> Iterator[Text]:
 
 
 def _grid_of_table(table: Table, notes: _Notes) -> Grid:
-    grid = _grid(table.title)
+    grid = build_grid(table.title)
     grid.add_column("model", no_wrap=True)
     for heading in ("layers", "params") if table.has_parameters else ():
         grid.add_column(heading, justify="right", no_wrap=True)
@@ -137,11 +137,7 @@ def _print_commands(table: Table, console: Console) -> None:
     console.print(Text(f"\nTo fill the empty cells of Table {table.number}:", style="bold"))
     if table.preparation:
         commands.insert(0, ("first", table.preparation))
-    width = max(len(model) for model, _ in commands)
-    for model, command in commands:
-        # Never wrapped: a command is there to be copied.
-        line = Text.assemble((f"{model.ljust(width)}  ", "dim"), command)
-        console.print(line, soft_wrap=True)
+    print_commands(commands, console)
 
 
 def _hanging(mark: str, words: str) -> Grid:
@@ -151,19 +147,6 @@ def _hanging(mark: str, words: str) -> Grid:
     grid.add_column()
     grid.add_row(*(Text(part, style="dim") for part in (mark, words) if part))
     return grid
-
-
-def _grid(title: str) -> Grid:
-    return Grid(
-        title=Text(title, style="bold"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        header_style="dim",
-        padding=(0, 1),
-        collapse_padding=True,
-        pad_edge=False,
-    )
 
 
 def _letter(number: int) -> str:

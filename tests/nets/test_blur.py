@@ -7,8 +7,9 @@ import torch
 from scipy.ndimage import convolve
 from torch import nn
 
-from resnet_cluster.nets import build_net, describe
+from resnet_cluster.nets import build_net, describe_model
 from resnet_cluster.nets.blur import BlurredConv2d
+from resnet_cluster.spec import PaperNetSpec
 
 
 def test_the_images_are_filtered_before_the_convolution() -> None:
@@ -45,8 +46,10 @@ def test_it_is_before_each_stride_but_the_stems(depth: int, num_blurred: int) ->
 
 def test_its_arithmetic_is_counted() -> None:
     facts = [
-        describe(
-            family="cifar", depth=8, shortcut="A", blur_pool=blur, num_classes=10, image_size=32
+        describe_model(
+            PaperNetSpec(family="cifar", depth=8, shortcut="A", blur_pool=blur),
+            num_classes=10,
+            sizes=(32,),
         )
         for blur in (False, True)
     ]

@@ -10,7 +10,8 @@ import torch
 from torchvision import models
 
 from resnet_cluster.errors import UsageError
-from resnet_cluster.nets import NetFacts, build_net, count_flops, describe, num_parameters
+from resnet_cluster.nets import NetFacts, build_net, count_flops, describe_model, num_parameters
+from resnet_cluster.spec import PaperNetSpec
 
 
 class Convs(NamedTuple):
@@ -93,20 +94,13 @@ def facts(convs: Iterator[Convs], features: int, num_classes: int) -> NetFacts:
 
 
 def describe_cifar(depth: int, shortcut: Any, num_classes: int = 10) -> NetFacts:
-    return describe(
-        family="cifar", depth=depth, shortcut=shortcut, num_classes=num_classes, image_size=32
-    )
+    model = PaperNetSpec(family="cifar", depth=depth, shortcut=shortcut)
+    return describe_model(model, num_classes=num_classes, sizes=(32,))
 
 
 def describe_imagenet(depth: int, shortcut: Any, variant: Any = "v1") -> NetFacts:
-    return describe(
-        family="imagenet",
-        depth=depth,
-        shortcut=shortcut,
-        variant=variant,
-        num_classes=1000,
-        image_size=224,
-    )
+    model = PaperNetSpec(family="imagenet", depth=depth, shortcut=shortcut, variant=variant)
+    return describe_model(model, num_classes=1000, sizes=(224,))
 
 
 @pytest.mark.parametrize("shortcut", ["none", "A", "B", "C"])
@@ -173,7 +167,8 @@ def test_num_classes_widens_the_classifier_alone() -> None:
 
 def test_flops_of_an_odd_image() -> None:
     # 33 -> 17 (stem) -> 9 (pool) -> 9, 5, 3, 2: halves round up.
-    facts = describe(family="imagenet", depth=18, shortcut="A", num_classes=7, image_size=33)
+    model = PaperNetSpec(family="imagenet", depth=18, shortcut="A")
+    facts = describe_model(model, num_classes=7, sizes=(33,))
     stages = [(64, 64, 9), (64, 128, 5), (128, 256, 3), (256, 512, 2)]
     convs = [Convs(1, 7, 3, 64, 17)]
     for c_in, c_out, size in stages:

@@ -17,7 +17,7 @@ from rich.console import Console
 from scipy import stats
 from simulated import JOBS, NETS, Simulated, commands, job_of, simulate, without
 
-from resnet_cluster.nets import describe
+from resnet_cluster.nets import describe_model
 from resnet_cluster.report import Format, build_claims, differences, render
 from resnet_cluster.report.claims import (
     ALIKE,
@@ -357,8 +357,10 @@ def test_as_many_seeds_as_are_asked_for_settle_it(distance: float, num_nets: int
 
 
 def test_the_counts_are_those_of_our_networks() -> None:
-    deep = describe(family="imagenet", depth=152, shortcut="B", num_classes=1000, image_size=224)
-    small = describe(family="cifar", depth=110, shortcut="A", num_classes=10, image_size=32)
+    wide = PaperNetSpec(family="imagenet", depth=152, shortcut="B")
+    deep = describe_model(wide, num_classes=1000, sizes=(224,))
+    narrow = PaperNetSpec(family="cifar", depth=110, shortcut="A")
+    small = describe_model(narrow, num_classes=10, sizes=(32,))
     assert deep.flops == RESNET_152_FLOPS
     assert small.num_parameters == RESNET_110_PARAMETERS
 

@@ -120,9 +120,11 @@ def test_another_goes_on_from_the_state() -> None:
 QUICK_TO_START = """
 import sys, torch
 from torch import nn
-from resnet_cluster.nets import describe
+from resnet_cluster.nets import describe_model
+from resnet_cluster.spec import PaperNetSpec
 from resnet_cluster.training.optimizer import ParameterGroup, Sgd
-describe(family="cifar", depth=20, shortcut="A", num_classes=10, image_size=32)
+model = PaperNetSpec(family="cifar", depth=20, shortcut="A")
+describe_model(model, num_classes=10, sizes=(32,))
 weight = nn.Parameter(torch.ones(3))
 weight.grad = torch.ones(3)
 group = ParameterGroup(parameters=[weight], weight_decay=0.0)
