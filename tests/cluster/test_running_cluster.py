@@ -91,7 +91,9 @@ def test_more_workers_than_the_cluster_has_are_refused(cluster: RunningCluster) 
 
 def test_a_detached_run_loses_a_worker_goes_on_and_is_stopped(cluster: RunningCluster) -> None:
     sandbox, address = cluster.sandbox, ["--address", cluster.address]
-    submitted = sandbox.run("submit", sandbox.write_job(tiny_job()), "-d", *address)
+    # So long that it does not end while a command to stop it starts.
+    job = sandbox.write_job(tiny_job({"train.epochs": 30}))
+    submitted = sandbox.run("submit", job, "-d", *address)
     run_dir = only_run(sandbox)
     assert (submitted.code, submitted.out) == (0, f"{run_dir.name}\n"), submitted.err
     waiting = sandbox.start("wait", "tiny")
