@@ -98,7 +98,7 @@ def _built(table: int | None, format: Format, *, fill: bool) -> Report:
     """The report, from no more of each run than it tells."""
     from resnet_cluster.report import TELLING_OF_RUNS, Format, build_report
 
-    tells_of_runs = table is None or (format in TELLING_OF_RUNS and not fill)
+    tells_of_runs = format in TELLING_OF_RUNS and not fill
     with opened_store() as store:
         runs = store.runs() if tells_of_runs else ()
         built = build_report(

@@ -10,6 +10,7 @@ from resnet_cluster.report.claim_commands import Plan, plan_evidence
 from resnet_cluster.report.ensembles import other_ensembles
 from resnet_cluster.report.evidence import Evidence, MoreDetails
 from resnet_cluster.report.experiments import IMAGENET
+from resnet_cluster.report.listing import Listed, listed
 from resnet_cluster.report.measured import Cell, Identity, Measured, cells, measured
 from resnet_cluster.report.rows import Sources, Table
 from resnet_cluster.report.tables import TITLES, build_table
@@ -40,6 +41,11 @@ class Report:
         """The same figures by identity."""
         return cells(self.figures)
 
+    @cached_property
+    def listed(self) -> tuple[Listed, ...]:
+        """Our runs as lines, that of the newest run last."""
+        return listed(self.figures, self.cells)
+
     def cell(self, figure: Measured) -> Cell | None:
         """The figures of the same identity as one of ours; None for a run without a figure."""
         return self.cells[figure.identity] if figure.identity else None
@@ -56,8 +62,8 @@ def build_report(
     """The report on `runs`.
 
     Args:
-        runs: all runs of the store, the oldest first; of outlines come tables alone, in formats
-            that do not tell of single runs.
+        runs: all runs of the store, the oldest first; outlines will do for formats that do not
+            tell of single runs.
         table: number of the one table of the paper that is wanted; None for the runs, and each
             table on whose data set there is one.
         prepared: the data sets that commands may name; None takes those of the runs.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from resnet_cluster.report.build import Report
 from resnet_cluster.report.claim_grids import claims_grid, plan_grids
 from resnet_cluster.report.lines import Grid, Line
-from resnet_cluster.report.measured import Measured
+from resnet_cluster.report.listing import Listed
 from resnet_cluster.report.naming import model_name
 from resnet_cluster.report.rows import Row, Table
 from resnet_cluster.report.wording import (
+    cell_text,
     difference_text,
     differs_text,
     epochs_text,
-    error_text,
     ours_text,
     published_text,
     row_note,
@@ -35,24 +35,24 @@ def uses_notes(report: Report) -> tuple[str, ...]:
 
 def _runs(report: Report) -> Grid:
     header = ("run", "model", "data set", "state", "epochs", "error", "difference", "what differs")
-    lines = tuple(_run_line(figure) for figure in report.figures)
+    lines = tuple(_run_line(listed) for listed in report.listed)
     return Grid(title="Runs", header=header, lines=lines, num_left=4)
 
 
-def _run_line(figure: Measured) -> Line:
-    run = figure.summary
+def _run_line(listed: Listed) -> Line:
+    figure, setup = listed.first, listed.first.run.setup
     return Line(
         cells=(
-            run.name,
-            model_name(run.job.model),
-            run.dataset.name,
-            run.state.value,
+            listed.name,
+            model_name(setup.job.model),
+            setup.dataset.name,
+            listed.states,
             epochs_text(figure),
-            error_text(figure.top1_err),
-            difference_text(figure.difference),
+            cell_text(listed.cell),
+            difference_text(listed.cell.difference if listed.cell else None),
             run_note(figure) or differs_text(figure.differs),
         ),
-        run_ids=(run.run_id,),
+        run_ids=tuple(one.run.run_id for one in listed.figures),
     )
 
 

@@ -81,7 +81,7 @@ class Format(StrEnum):
 
 
 TELLING_OF_RUNS = (Format.CSV, Format.JSON, Format.HTML)
-"""Formats that tell of each run behind a figure, as all do where the runs are listed."""
+"""Formats that tell of each run behind a figure."""
 
 
 def render(report: Report, format: Format, console: Console) -> None:

@@ -11,14 +11,14 @@ from rich.text import Text
 from resnet_cluster.report.build import Report
 from resnet_cluster.report.claim_terminal import print_claims
 from resnet_cluster.report.escaping import plain
-from resnet_cluster.report.measured import Measured
+from resnet_cluster.report.listing import Listed
 from resnet_cluster.report.naming import model_name
 from resnet_cluster.report.rows import Row, Table
 from resnet_cluster.report.terminal_style import build_grid, print_commands
 from resnet_cluster.report.wording import (
+    cell_text,
     difference_text,
     epochs_text,
-    error_text,
     ours_text,
     published_text,
     row_note,
@@ -34,6 +34,10 @@ _STATE_STYLES = {
     RunState.RUNNING: "cyan",
     RunState.RECOVERING: "cyan",
 }
+
+
+MOST_LINES = 100
+"""Of the list of runs, on a terminal."""
 
 
 class _Notes:
@@ -78,21 +82,25 @@ def _print_runs(report: Report, console: Console, notes: _Notes) -> None:
     grid.add_column("state", no_wrap=True)
     for heading in ("epochs", "error", "diff"):
         grid.add_column(heading, justify="right", no_wrap=True)
-    for figure in report.figures:
-        grid.add_row(*_run_cells(figure, notes))
+    for listed in report.listed[-MOST_LINES:]:
+        grid.add_row(*_run_cells(listed, notes))
     console.print(grid)
     console.print()
+    if len(report.listed) > MOST_LINES:
+        words = f"The newest {MOST_LINES} lines of {len(report.listed):,}; --format md has all."
+        console.print(_hanging("", words))
 
 
-def _run_cells(figure: Measured, notes: _Notes) -> Iterator[Text]:
-    run = figure.summary
-    yield Text(plain(run.name))
-    yield Text(model_name(run.job.model))
-    yield Text(plain(run.dataset.name), style="dim")
-    yield Text(run.state.value, style=_STATE_STYLES.get(run.state, "dim"))
+def _run_cells(listed: Listed, notes: _Notes) -> Iterator[Text]:
+    figure, setup = listed.first, listed.first.run.setup
+    yield Text(plain(listed.name))
+    yield Text(model_name(setup.job.model))
+    yield Text(plain(setup.dataset.name), style="dim")
+    yield Text(listed.states, style=_STATE_STYLES.get(figure.run.state, "dim"))
     yield Text(epochs_text(figure))
-    yield Text(error_text(figure.top1_err), style="bold")
-    mark, difference = notes.mark(run_note(figure)), figure.difference
+    yield Text(cell_text(listed.cell), style="bold")
+    mark = notes.mark(run_note(figure))
+    difference = listed.cell.difference if listed.cell else None
     words = [difference_text(difference)] if difference is not None or not mark else []
     yield Text(" ".join(filter(None, [*words, mark])), style="dim" if mark else "")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
-from resnet_cluster.report.measured import Measured
+from resnet_cluster.report.comparability import trained_steps
+from resnet_cluster.report.measured import Cell, Measured
 from resnet_cluster.report.rows import Row
 from resnet_cluster.results import UsesOfTestSet
 
@@ -42,18 +44,28 @@ def ours_text(row: Row, *, top5: bool = False) -> str:
         return f"{error_text(errors.top1_err)} / {error_text(errors.top5_err)}"
     if row.cell is None:
         return NOTHING if row.command else ""
-    several = row.cell.spread.n > 1
-    mean = row.cell.spread.mean if several else None
-    text = _best_and_mean(row.cell.spread.best, mean, row.cell.spread.std)
+    text = cell_text(row.cell)
     return f"{text} / {error_text(row.cell.top5_err)}" if top5 else text
+
+
+def cell_text(cell: Cell | None) -> str:
+    """`8.61 (8.75±0.12)`; without the mean for a single seed; a dash for no figure."""
+    if cell is None:
+        return NOTHING
+    mean = cell.spread.mean if cell.spread.n > 1 else None
+    return _best_and_mean(cell.spread.best, mean, cell.spread.std)
 
 
 def epochs_text(figure: Measured) -> str:
     """Epochs done of those planned: `2/164`; a dash for weights that were trained elsewhere."""
-    run = figure.summary
-    if run.record.imported:
+    setup = figure.run.setup
+    if setup.imported_weights:
         return NOTHING
-    return f"{run.epochs_done}/{-(-run.record.num_steps // run.record.steps_per_epoch)}"
+    planned = math.ceil(setup.num_steps / setup.steps_per_epoch)
+    if figure.evaluation is None:
+        return f"{figure.run.epochs_done}/{planned}"
+    trained = trained_steps(setup, figure.evaluation)
+    return f"{math.ceil(trained / setup.steps_per_epoch)}/{planned}"
 
 
 def differs_text(differs: Iterable[str]) -> str:

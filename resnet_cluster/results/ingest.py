@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from sqlalchemy import exc
 
 from resnet_cluster.errors import IntegrityError, PreflightError
 from resnet_cluster.results import schema
+from resnet_cluster.results.base import Record
 from resnet_cluster.results.database import Database
 from resnet_cluster.results.events import EventLog
 from resnet_cluster.results.records import (
@@ -24,6 +25,7 @@ from resnet_cluster.results.records import (
     RunState,
 )
 from resnet_cluster.results.rows import TABLES, attempt_row, row_of
+from resnet_cluster.results.setups import setup_columns
 from resnet_cluster.spec import load_resolved
 
 
@@ -202,17 +204,18 @@ def _insert(
     elif "run" in records:
         _move(connection, run_id, root, folder)
     for kind, table in TABLES.items():
-        rows = [
-            row_of(record, **owner, event_name=record.event_name)
-            for record in new.values()
-            if type(record) is kind
-        ]
+        rows = [_row(record, owner) for record in new.values() if type(record) is kind]
         if rows:
             connection.execute(table.insert(), rows)
     for record in new.values():
         _upsert_attempt(connection, run_id, record)
     if new:
         connection.execute(events.insert(), [{"run_id": run_id, "name": name} for name in new])
+
+
+def _row(record: Record, owner: Mapping[str, Any]) -> dict[str, Any]:
+    more = setup_columns(record) if isinstance(record, RunRecord) else {}
+    return row_of(record, **owner, **more, event_name=record.event_name)
 
 
 def _storage_id(connection: sa.Connection, root: Path) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from resnet_cluster.results.records import DatasetFacts
+from resnet_cluster.results.records import DatasetFacts, RunState
 from resnet_cluster.spec import JobSpec
 
 WEIGHTS = "weights"
@@ -53,6 +53,9 @@ class RunOutline(NamedTuple):
     run_id: str
     name: str
     seed: int
+    state: RunState
+    epochs_done: int | None
+    """Epochs finished of a run without a figure; of others the figure's steps tell."""
     has_weights: bool
     """Whether it has succeeded and keeps its last weights."""
     setup: Setup

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import ValidationError
 
 from resnet_cluster.results import schema
-from resnet_cluster.results.outline import (
-    WEIGHTS,
-    FigureOutline,
-    RunOutline,
-    Setup,
-    training_semantics,
-)
-from resnet_cluster.results.records import DatasetFacts, RunState
-from resnet_cluster.results.rows import damaged
-from resnet_cluster.spec import SplitJob, load_split, split_resolved
-
-_BLOCK = 2_000
-"""Rows read at a time."""
+from resnet_cluster.results.outline import WEIGHTS, FigureOutline, RunOutline
+from resnet_cluster.results.records import RunState
+from resnet_cluster.results.setups import setups
+from resnet_cluster.results.summary import state_of
 
 
 def outlines(connection: sa.Connection) -> tuple[RunOutline, ...]:
@@ -31,70 +20,65 @@ def outlines(connection: sa.Connection) -> tuple[RunOutline, ...]:
     Raises:
         IntegrityError: a row is not one that this tool wrote.
     """
-    figures = _figures(connection)
-    setups = _Setups()
+    by_digest, states, figures = setups(connection), _states(connection), _figures(connection)
+    epochs_done = _epochs_done(connection)
+    artefacts = schema.artefacts
+    kept = sa.select(artefacts.c.run_id).where(artefacts.c.name == WEIGHTS)
+    with_weights = set(connection.scalars(kept))
     found = []
-    for rows in connection.execute(_runs()).partitions(_BLOCK):
-        for at, run_id, name, has_weights, job, *shared in rows:
-            _, seed, rest = split_resolved(job)
-            setup = setups[rest, *shared]
-            own = tuple(figures.get(run_id, ()))
-            found.append((at, RunOutline(run_id, name, seed, bool(has_weights), setup, own)))
+    for at, run_id, name, seed, digest in connection.execute(_runs()).all():
+        state = states.get(run_id, RunState.PENDING)
+        run = RunOutline(
+            run_id,
+            name,
+            seed,
+            state,
+            epochs_done.get(run_id),
+            state is RunState.SUCCEEDED and run_id in with_weights,
+            by_digest[digest],
+            tuple(figures.get(run_id, ())),
+        )
+        found.append((at, run))
     found.sort(key=lambda each: (each[0], each[1].run_id))
     return tuple(run for _, run in found)
 
 
-class _Setups(dict[tuple[Any, ...], Setup]):
-    """Setups by the columns that they are read from: there are few, and each is parsed once."""
-
-    def __missing__(self, columns: tuple[Any, ...]) -> Setup:
-        rest, dataset, versions, imported, num_parameters, flops, num_steps, steps_per_epoch = (
-            columns
-        )
-        try:
-            facts = DatasetFacts.model_validate_json(dataset)
-        except ValidationError as error:
-            raise damaged("a row of runs") from error
-        self[columns] = Setup(
-            job=load_split(SplitJob("any", 0, rest)),
-            dataset=facts,
-            num_parameters=num_parameters,
-            flops=flops,
-            num_steps=num_steps,
-            steps_per_epoch=steps_per_epoch,
-            training_semantics=training_semantics(json.loads(versions)),
-            imported_weights=json.loads(imported)["weights_sha256"] if imported else "",
-        )
-        return self[columns]
-
-
 def _runs() -> sa.Select[Any]:
-    """JSON is taken as text, and moments as the driver gives them, which sort as they do."""
-    runs, artefacts = schema.runs, schema.artefacts
-    has_weights = sa.exists().where(
-        artefacts.c.run_id == runs.c.run_id, artefacts.c.name == WEIGHTS
-    )
+    """Moments are taken as the driver gives them, which sort as they do."""
+    runs = schema.runs
     return sa.select(
         sa.type_coerce(runs.c.at, sa.types.NULLTYPE),
         runs.c.run_id,
         runs.c.name,
-        has_weights & (_last_state() == RunState.SUCCEEDED.value),
-        sa.cast(runs.c.job, sa.Text),
-        sa.cast(runs.c.dataset, sa.Text),
-        sa.cast(runs.c.versions, sa.Text),
-        sa.cast(runs.c.imported, sa.Text),
-        runs.c.num_parameters,
-        runs.c.flops,
-        runs.c.num_steps,
-        runs.c.steps_per_epoch,
+        runs.c.seed,
+        runs.c.setup,
     )
 
 
-def _last_state() -> sa.ScalarSelect[Any]:
-    """How a run's last attempt has ended."""
-    attempts = schema.attempts
-    query = sa.select(attempts.c.state).where(attempts.c.run_id == schema.runs.c.run_id)
-    return query.order_by(attempts.c.number.desc()).limit(1).scalar_subquery()
+def _epochs_done(connection: sa.Connection) -> dict[str, int]:
+    """Of each run without a figure that has finished one."""
+    runs, epochs, evaluations = schema.runs, schema.epochs, schema.evaluations
+    measured = sa.select(evaluations.c.run_id).where(evaluations.c.run_id == runs.c.run_id)
+    last = sa.select(sa.func.max(epochs.c.epoch)).where(epochs.c.run_id == runs.c.run_id)
+    query = sa.select(runs.c.run_id, last.scalar_subquery()).where(~measured.exists())
+    return {run_id: epoch or 0 for run_id, epoch in connection.execute(query)}
+
+
+def _states(connection: sa.Connection) -> dict[str, RunState]:
+    """Of each run that has an attempt: most have succeeded, and of others the last tells."""
+    table = schema.attempts
+    is_end = table.c.state == RunState.SUCCEEDED.value
+    others = sa.select(
+        table.c.run_id, table.c.number, table.c.state, table.c.training_at.is_not(None)
+    ).where(sa.or_(~is_end, table.c.state.is_(None)))
+    found = {
+        run_id: state_of(number, RunState(end) if end else None, is_training=bool(is_training))
+        for run_id, number, end, is_training in connection.execute(
+            others.order_by(table.c.run_id, table.c.number)
+        )
+    }
+    succeeded = connection.scalars(sa.select(table.c.run_id).where(is_end))
+    return found | dict.fromkeys(succeeded, RunState.SUCCEEDED)
 
 
 def _figures(connection: sa.Connection) -> dict[str, list[FigureOutline]]:
@@ -111,7 +95,6 @@ def _figures(connection: sa.Connection) -> dict[str, list[FigureOutline]]:
         table.c.errors_top5_err,
     ).order_by(*table.primary_key)
     found: dict[str, list[FigureOutline]] = defaultdict(list)
-    for rows in connection.execute(query).partitions(_BLOCK):
-        for row in rows:
-            found[row[0]].append(FigureOutline._make(row[1:]))
+    for row in connection.execute(query).all():
+        found[row[0]].append(FigureOutline._make(row[1:]))
     return found

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from resnet_cluster.results.base import Errors
 
-HEAD = "0005"
+HEAD = "0006"
 """Newest revision of the schema."""
 
 VERSION_TABLE = "resnet_cluster_version"
@@ -94,7 +94,12 @@ runs = sa.Table(
     sa.Column("git_commit", sa.Text),
     sa.Column("versions", sa.JSON, nullable=False),
     sa.Column("imported", sa.JSON(none_as_null=True)),
+    sa.Column("seed", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("setup", sa.String(64), nullable=False, server_default=""),
 )
+"""The last two are taken from the others, for questions about many runs (see `setups.py`)."""
+
+sa.Index("ix_runs_setup", runs.c.setup, runs.c.at, runs.c.run_id, runs.c.name, runs.c.seed)
 
 attempts = sa.Table(
     "attempts",

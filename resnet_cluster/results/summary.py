@@ -50,11 +50,16 @@ def run_state(attempts: Sequence[Attempt]) -> RunState:
     if not attempts:
         return RunState.PENDING
     last = attempts[-1]
-    if last.state is not None:
-        return last.state
-    if last.training_at is not None:
+    return state_of(last.number, last.state, is_training=last.training_at is not None)
+
+
+def state_of(number: int, end: RunState | None, *, is_training: bool) -> RunState:
+    """State of a run whose last attempt has that number, from 1, and has ended so or goes on."""
+    if end is not None:
+        return end
+    if is_training:
         return RunState.RUNNING
-    return RunState.PENDING if len(attempts) == 1 else RunState.RECOVERING
+    return RunState.PENDING if number == 1 else RunState.RECOVERING
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,7 @@ from rich.console import Console
 from resnet_cluster.report import TELLING_OF_RUNS, Format, build_report, render
 from resnet_cluster.report.escaping import markdown, plain, spreadsheet
 from resnet_cluster.report.tables import TITLES
+from resnet_cluster.report.wording import NOTHING
 from resnet_cluster.results import AnyRun, ArtefactRecord, ResultStore, RunState, RunSummary
 
 JPEG = CIFAR10.model_copy(update={"encoding": "jpeg", "sha256": "e" * 64})
@@ -126,6 +127,36 @@ def test_a_terminal_shows_everything_within_its_width(runs: list[RunSummary], wi
         r"^cifar10_r20 +ResNet-20 +cifar10 +SUCCEEDED +2/2 +54\.31 +\(b\)$", text, re.M
     )
     assert text.count("(b)") == 3  # in the runs, in the table, and the note
+
+
+def test_seeds_share_a_line_where_their_newest_run_is(make_run: MakeRun) -> None:
+    runs = [
+        make_run({"name": "a0"}, 8.0),
+        make_run({"name": "b0", "train.lr": 0.2}, 9.0),
+        make_run({"name": "c", "train.lr": 0.3}, state=RunState.FAILED),
+        make_run({"name": "d", "train.lr": 0.3}, state=RunState.FAILED),
+        make_run({"name": "a1", "seed": 1}, 8.4, state=RunState.RUNNING),
+        make_run({"name": "digits"}, 2.0, dataset=DIGITS),
+        make_run({"name": "digits", "seed": 1}, 4.0, dataset=DIGITS),
+    ]
+    grid = rendered(runs, Format.MD).split("\n\n")[1]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in grid.splitlines()[2:]]
+    assert [(line[0], line[3], line[5], line[6]) for line in cells] == [
+        ("b0", "SUCCEEDED", "9.00", NOTHING),
+        ("c", "FAILED", NOTHING, NOTHING),
+        ("d", "FAILED", NOTHING, NOTHING),
+        ("a0 +1", "SUCCEEDED, RUNNING", "8.00 (8.20±0.28)", "-0.55"),
+        ("digits +1", "SUCCEEDED", "2.00 (3.00±1.41)", NOTHING),
+    ]
+
+
+def test_a_terminal_lists_the_newest_of_many_runs(make_run: MakeRun) -> None:
+    runs = [make_run({"name": f"n{n:03d}", "train.lr": 0.1 + n}, 9.0) for n in range(103)]
+    shown = rendered(runs, Format.TABLE)
+    listed = re.findall(r"^n(\d{3}) ", shown, re.M)
+    assert listed == [f"{n:03d}" for n in range(3, 103)]
+    assert "The newest 100 lines of 103" in shown
+    assert len(re.findall(r"^\| n\d{3} ", rendered(runs, Format.MD), re.M)) == 103
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
@@ -234,9 +265,9 @@ def test_the_package_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("format", [f for f in Format if f not in TELLING_OF_RUNS])
-@pytest.mark.parametrize("table", TITLES)
+@pytest.mark.parametrize("table", [None, *TITLES])
 def test_a_table_of_outlines_is_that_of_the_runs(
-    tmp_path: Path, format: Format, table: int
+    tmp_path: Path, format: Format, table: int | None
 ) -> None:
     for number, (changes, error, dataset) in enumerate(
         (
@@ -259,4 +290,4 @@ def test_a_table_of_outlines_is_that_of_the_runs(
         store.ingest()
         expected = rendered(store.runs(), format, table=table)
         assert rendered(store.outlines(), format, table=table) == expected
-    assert ("8.60" in expected) is (table == 6)
+    assert ("8.60" in expected) is (table in (None, 6))

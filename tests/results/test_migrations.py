@@ -20,7 +20,7 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from resnet_cluster.errors import IntegrityError
-from resnet_cluster.results import LayerNorms, NormsRecord, ResultStore, RunState, schema
+from resnet_cluster.results import EventLog, LayerNorms, NormsRecord, ResultStore, RunState, schema
 from resnet_cluster.results.migrate import MIGRATIONS
 
 DUMPS = sorted(Path(__file__).parent.glob("store_*.sql"))
@@ -71,11 +71,30 @@ def test_norms_that_an_older_version_passed_over_are_read(tmp_path: Path) -> Non
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE norms")
         connection.execute("ALTER TABLE runs DROP COLUMN imported")
+        connection.execute("DROP INDEX ix_runs_setup")
+        connection.execute("ALTER TABLE runs DROP COLUMN seed")
+        connection.execute("ALTER TABLE runs DROP COLUMN setup")
         connection.execute(f"UPDATE {schema.VERSION_TABLE} SET version_num = '0003'")
     connection.close()
     with ResultStore.open(f"sqlite:///{path}", runs_root=runs) as store:
         assert store.ingest() == ()
         assert store.norms("r-0001") == (norms,)
+
+
+def test_a_setup_of_an_older_store_is_that_of_the_same_run_taken_in_now(tmp_path: Path) -> None:
+    path, fresh = tmp_path / "store.db", tmp_path / "fresh.db"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(DUMPS[-2].read_text())
+    connection.close()
+    with ResultStore.open(f"sqlite:///{path}", runs_root=tmp_path / "none") as store:
+        for run in store.runs():
+            EventLog(tmp_path / "runs" / run.run_id).record(run.record)
+    with ResultStore.open(f"sqlite:///{fresh}", runs_root=tmp_path / "runs") as store:
+        assert store.ingest() == ()
+    query = "SELECT run_id, seed, setup FROM runs ORDER BY run_id"
+    found = [sqlite3.connect(each).execute(query).fetchall() for each in (path, fresh)]
+    assert found[0] == found[1]
+    assert len({setup for _, _, setup in found[0]} - {""}) == 2
 
 
 def test_migrations_make_what_the_schema_says(tmp_path: Path) -> None:

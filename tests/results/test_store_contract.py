@@ -193,7 +193,16 @@ class TestContract:
             log.record(make_evaluation(run, 8.5, protocol="ten-crop-32pad4-softmax"))
             log.record(make_evaluation(run, 8.0 + number))
         bare = make_run_record(make_job({"model.depth": 32}), run_id="r-bare", dataset=DIGITS)
-        record_run(root, bare)
+        record_run(root, bare, num_epochs=0)
+        for when in ("lost", "before", "training"):
+            log = record_run(root, bare.model_copy(update={"run_id": f"r-{when}"}), state=None)
+            assert log.record(make_epoch(11))
+            if when != "training":
+                log.record(make_attempt_events(RunState.LOST)[-1])
+                log.record(AttemptStarted(at=START, attempt=2, owner="laptop:4712"))
+            if when == "lost":
+                log.record(make_attempt_events(RunState.LOST, attempt=2)[-1])
+        EventLog(root / "r-new").record(bare.model_copy(update={"run_id": "r-new"}))
         assert store.ingest() == ()
         outlines, runs = store.outlines(), store.runs()
         assert [one.run_id for one in outlines] == [run.run_id for run in runs]
@@ -202,6 +211,8 @@ class TestContract:
         ]
         for outline, run in zip(outlines, runs, strict=True):
             assert (outline.name, outline.seed) == (run.name, run.seed)
+            assert outline.state is run.state
+            assert outline.epochs_done == (None if run.evaluations else run.epochs_done)
             assert outline.has_weights is run.has_weights
             same = {"name": run.name, "seed": run.seed}
             assert outline.setup.job.model_copy(update=same) == run.job
