@@ -40,6 +40,12 @@ def store_url() -> str:
     return os.environ.get("RESNET_CLUSTER_STORE") or f"sqlite:///{home() / 'store.db'}"
 
 
+def has_results() -> bool:
+    """Whether there may be a result: a store or runs, which opening would otherwise make."""
+    named = os.environ.get("RESNET_CLUSTER_STORE")
+    return bool(named) or (home() / "store.db").exists() or runs_root().exists()
+
+
 def _folder(variable: str, name: str) -> Path:
     named = os.environ.get(variable)
     return _checked(Path(named) if named else home() / name, variable)

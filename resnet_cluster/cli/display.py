@@ -22,6 +22,7 @@ from resnet_cluster.results import (
     EvaluationRecord,
     ParityRecord,
     Record,
+    SearchRecord,
 )
 
 if TYPE_CHECKING:
@@ -96,6 +97,12 @@ def describe(record: AnyRecord) -> str:
             return (
                 f"image {record.place:,} of the {record.split} split is damaged ({record.why}) "
                 "and trained on as black: `resnet-cluster data verify` finds all such images"
+            )
+        case SearchRecord():
+            return (
+                f"search for an ensemble under {record.protocol}: {len(record.chosen)} of "
+                f"{len(record.candidates)} runs, {record.top1_err:.2f} % top-1 error on the "
+                f"{record.num_images:,} images that judged"
             )
         case ParityRecord():
             return (

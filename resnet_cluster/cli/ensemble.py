@@ -82,6 +82,7 @@ def _search(
     kept = [_predictions(run, identity, options) for run in runs]
     with counting("runs", "read") as on_progress:
         chosen = select_ensemble(kept, average, most=most, on_progress=on_progress)
+    _record_search(runs, identity, average, chosen)
     for number, choice in enumerate(chosen, start=1):
         _print_choice(number, runs[choice.member], choice, output)
     members = [runs[choice.member].run_id for choice in chosen]
@@ -93,6 +94,24 @@ def _search(
         note(f"`{command} {options}` measures it on all images, these among them")
     else:
         note(f"no other run lowers the error of {runs[chosen[0].member].name}")
+
+
+def _record_search(
+    runs: Sequence[RunSummary], identity: str, average: Average, chosen: Sequence[Choice]
+) -> None:
+    """Keep that the test images were looked at; the same search again is no new use."""
+    from resnet_cluster.results import EventLog, SearchRecord
+
+    judging = chosen[-1].judging
+    record = SearchRecord(
+        candidates=tuple(run.run_id for run in runs),
+        chosen=tuple(runs[choice.member].run_id for choice in chosen),
+        protocol=identity,
+        average=average,
+        num_images=judging.num_images,
+        top1_err=judging.top1_err,
+    )
+    EventLog(runs[0].run_dir).record(record)
 
 
 def _print_choice(number: int, run: RunSummary, choice: Choice, output: Output) -> None:

@@ -70,7 +70,7 @@ def status(run: RunArgument, output: OutputOption = Output.table) -> None:
         return
     from resnet_cluster.cli.display import describe
 
-    print_pairs((label, _shown(value)) for label, value in facts.items())
+    print_pairs((label, _shown(value)) for label, value in facts.items() if _applies(label, found))
     for epoch in epochs:
         typer.echo(describe(epoch))
     for evaluation in found.evaluations:
@@ -204,6 +204,25 @@ def _checkpoint_step(run: RunSummary) -> int | None:
     return max(CheckpointFolder(run.run_dir).steps(), default=None)
 
 
+_OF_TRAINING = (
+    "epochs_done",
+    "step",
+    "num_steps",
+    "attempts",
+    "message",
+    "checkpoint_step",
+    "num_bad_samples",
+)
+
+
+def _applies(label: str, run: RunSummary) -> bool:
+    """Whether a fact says anything: of weights that were trained elsewhere the training does not,
+    and of our own no origin does."""
+    if run.record.imported:
+        return label not in _OF_TRAINING
+    return label != "imported_from"
+
+
 def _shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.2f}"
@@ -220,7 +239,9 @@ def _print_runs(runs: tuple[RunSummary, ...]) -> None:
                 run.run_id,
                 run.name,
                 facts["state"],
-                f"{facts['step']:,} of {facts['num_steps']:,}",
+                "imported"
+                if facts["imported_from"]
+                else f"{facts['step']:,} of {facts['num_steps']:,}",
                 "" if error is None else f"{error:.2f} %",
                 f"{run.created_at.astimezone():%Y-%m-%d %H:%M}",
             )

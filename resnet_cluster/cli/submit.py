@@ -61,7 +61,7 @@ def submit(
     planned = plan_job(loaded)
     _warn_of_slow_crops(planned)
     if dry_run:
-        _print_plan(planned, output)
+        _print_plan(planned, _existing(planned, rerun=rerun), output)
         return
     with opened_store() as store:
         existing = find(planned, store, rerun=rerun)
@@ -286,10 +286,24 @@ def _check_same_experiment(planned: PlannedJob, found: RunSummary) -> None:
         )
 
 
-def _print_plan(planned: PlannedJob, output: Output) -> None:
+def _existing(planned: PlannedJob, *, rerun: bool) -> RunSummary | None:
+    """The run of the same experiment, where anything has ever run; a plan leaves nothing behind."""
+    from resnet_cluster.cluster.submission import find
+    from resnet_cluster.home import has_results
+
+    if not has_results():
+        return None
+    with opened_store() as store:
+        return find(planned, store, rerun=rerun)
+
+
+def _print_plan(planned: PlannedJob, existing: RunSummary | None, output: Output) -> None:
     from resnet_cluster.planning import as_json, as_rows
 
     if output is Output.json:
-        print_json(as_json(planned.plan, planned.job))
-    else:
-        print_pairs(as_rows(planned.plan, planned.job))
+        run = {"run_id": existing and existing.run_id, "state": existing and existing.state}
+        print_json(as_json(planned.plan, planned.job) | run)
+        return
+    print_pairs(as_rows(planned.plan, planned.job))
+    if existing is not None:
+        note(f"{existing.name} ({existing.run_id}) is this experiment: {existing.state}")

@@ -239,6 +239,13 @@ def _check_logits(logits: object, num_classes: int, size: int) -> None:
             f"for images of {size}x{size} the network gives {shape}, and not logits of {wanted}",
             mend="let it return (N, num_classes), in training too",
         )
+    assert isinstance(logits, Tensor)
+    if logits.is_floating_point() and not logits.isfinite().all():
+        raise UsageError(
+            f"for images of zeros and ones, {size}x{size}, the network gives logits that are not "
+            "finite",
+            mend="see to its initial weights, and to what it divides by",
+        )
 
 
 def _is_3x3(module: nn.Module) -> bool:

@@ -134,6 +134,14 @@ def interval(samples: Sequence[Sequence[float]], risk: float = RISK) -> tuple[fl
     return middle - half, middle + half
 
 
+def has_spread(samples: Sequence[Sequence[float]]) -> bool:
+    """Whether the values of some net differ.
+
+    Errors are counts of images: equal ones do not say how far those of other seeds lie apart.
+    """
+    return any(len(set(sample)) > 1 for sample in samples)
+
+
 def seeds_for(distance: float, std: float, num_nets: int) -> int:
     """Seeds of each net for which an effect is told from one `distance` away, mostly (`POWER`).
 
@@ -161,12 +169,13 @@ def _finding(part: Part | Count | Unanswerable, evidence: Evidence, num_parts: i
         return Finding(part=part)
     samples = evidence.samples(part)
     values = [[one.value for one in sample] for sample in samples]
-    verdict = _verdict(values, part.region, num_parts)
+    has_interval = part.measure in _OTHER_UNITS or has_spread(values)
+    verdict = _verdict(values, part.region, num_parts) if has_interval else Verdict.OPEN
     return Finding(
         part=part,
         samples=samples,
         effect=_effect(values) if all(values) else None,
-        interval=interval(values),
+        interval=interval(values) if has_interval else None,
         verdict=verdict,
         needed=_needed(part, values) if verdict is Verdict.OPEN else (0,) * len(values),
     )

@@ -113,6 +113,7 @@ def uses_text(uses: UsesOfTestSet) -> str:
         (uses.num_observed, "error observed while training"),
         (uses.num_ensembles, "ensemble"),
         (uses.num_comparisons, "comparison of pixels"),
+        (uses.num_searches, "search for an ensemble"),
     )
     parts = [_numbered(number, kind) for number, kind in kinds if number]
     return (
@@ -123,7 +124,7 @@ def uses_text(uses: UsesOfTestSet) -> str:
 
 def _numbered(number: int, noun: str) -> str:
     first, _, rest = noun.partition(" ")
-    plural = f"{first}s {rest}".rstrip()
+    plural = f"{first}{'es' if first.endswith('ch') else 's'} {rest}".rstrip()
     return f"{number:,} {noun if number == 1 else plural}"
 
 

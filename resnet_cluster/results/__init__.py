@@ -11,6 +11,7 @@ from resnet_cluster.results.analyses import (
     NormsRecord,
     ParityRecord,
     ResponsesRecord,
+    SearchRecord,
 )
 from resnet_cluster.results.base import (
     SCHEMA_VERSION,
@@ -85,6 +86,7 @@ __all__ = [
     "RunRecord",
     "RunState",
     "RunSummary",
+    "SearchRecord",
     "Setup",
     "UsesOfTestSet",
     "follow",

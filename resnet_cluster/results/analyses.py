@@ -41,6 +41,30 @@ class EnsembleRecord(Record):
         return f"ensemble-{digest}-{protocol}-{average}-{split}"
 
 
+class SearchRecord(Record):
+    """A search for the best ensemble among runs: a use of their test images.
+
+    The first of the candidates, in the order of their ids, has the event.
+    """
+
+    kind: Literal["search"] = "search"
+    candidates: tuple[str, ...]
+    """Ids of the runs, in order."""
+    chosen: tuple[str, ...]
+    """Ids of those that joined, the best alone first."""
+    protocol: str
+    average: str
+    num_images: Count
+    """Images that judged; the others selected."""
+    top1_err: float
+    """Percent of them that the chosen ones have wrong together."""
+
+    @property
+    def event_name(self) -> str:
+        digest = hashlib.sha256("\n".join(self.candidates).encode()).hexdigest()[:12]
+        return f"search-{digest}-{self.protocol}-{self.average}-{len(self.chosen)}"
+
+
 class ParityRecord(Record):
     """The run's network on a test split, through our path and through PIL and torchvision's."""
 

@@ -12,6 +12,7 @@ from resnet_cluster.results.analyses import (
     NormsRecord,
     ParityRecord,
     ResponsesRecord,
+    SearchRecord,
 )
 from resnet_cluster.results.base import Count, Errors, Record
 
@@ -239,6 +240,7 @@ AnyRecord = Annotated[
     | ArtefactRecord
     | BadSampleRecord
     | ParityRecord
+    | SearchRecord
     | ResponsesRecord
     | NormsRecord,
     Field(discriminator="kind"),

@@ -28,6 +28,7 @@ def uses_of_test_sets(connection: sa.Connection) -> tuple[UsesOfTestSet, ...]:
     num_observed = _counts(connection, epochs, observed, by_setup)
     together = _counts(connection, ensembles, ensembles.c.split == "test", by_setup)
     compared = _counts(connection, events, events.c.name.like("parity-%"), by_setup)
+    searched = _counts(connection, events, events.c.name.like("search-%"), by_setup)
     return tuple(
         UsesOfTestSet(
             name=name,
@@ -37,6 +38,7 @@ def uses_of_test_sets(connection: sa.Connection) -> tuple[UsesOfTestSet, ...]:
             num_observed=num_observed[sha256],
             num_ensembles=together[sha256],
             num_comparisons=compared[sha256],
+            num_searches=searched[sha256],
         )
         for sha256, name in sorted(names.items(), key=lambda item: (item[1], item[0]))
     )

@@ -115,6 +115,11 @@ def test_the_best_of_several_are_searched_on_half_of_the_images(
     shown = call("ensemble", *names, "--protocol", "single", "--greedy", "--most", "2")
     assert shown.out.startswith(f"1  {steps[0]['name']}  selecting {errors[0]:.2f} %, judging")
     assert not list(runs[0].glob("events/ensemble-*"))
+    searches = len(list(runs[0].glob("events/search-*")))
+    uses = " ".join(call("report").out.split())
+    assert f"{searches} search{'es' * (searches > 1)} for an ensemble" in uses
+    told = call("logs", "seed0").out
+    assert f"search for an ensemble under single: {len(steps)} of {len(names)} runs" in told
     if len(steps) > 1:
         assert "measures it on all images" in shown.err
 

@@ -86,7 +86,10 @@ def test_it_is_served_like_any_run(weights: Path, job: Path, call: Call, tmp_pat
     assert (status["step"], status["num_steps"], status["epochs_done"]) == (0, 0, 0)
     assert "elsewhere.pth" in call("status", run_id).out
     assert "imported from elsewhere.pth; nothing was trained" in call("logs", "tiny").out
-    assert "0 of 0" in call("list").out
+    assert " imported " in call("list").out
+    shown = call("status", run_id).out
+    assert "imported_from" in shown
+    assert "num_steps" not in shown
     assert call("wait", "tiny").code == 0
     for form in ("table", "md", "csv", "json", "latex", "html"):
         shown = call("report", "--format", form)
@@ -131,7 +134,8 @@ def test_a_training_of_the_same_job_is_another_experiment(
     weights: Path, job: Path, call: Call
 ) -> None:
     run_id = call("import", weights, job).out.strip()
-    planned = call("submit", job, "--dry-run", "-o", "json").json()
+    planned = call("submit", job, "--name", "other", "--dry-run", "-o", "json").json()
+    assert planned["run_id"] is None
     assert planned["key"] != call("status", run_id, "-o", "json").json()["key"]
     submitted = call("submit", job, "--workers", "1")
     assert_refused(submitted, 2, "'tiny' belongs to", run_id, "another experiment")

@@ -115,7 +115,18 @@ def test_a_dry_run_says_what_follows_from_the_job(job: Path, call: Call, home: P
     assert plan["num_steps"] == 3 * (200 // 64)
     shown = call("submit", job, "--dry-run")
     assert plan["key"] in shown.out  # whole, however narrow the output
+    assert plan["run_id"] is None
     assert not home.exists()
+
+
+def test_a_dry_run_knows_the_run_that_there_is(job: Path, call: Call, runs: Path) -> None:
+    _record_run_of(job, call, runs, RunState.SUCCEEDED)
+    plan = call("submit", job, "--dry-run", "-o", "json").json()
+    assert (plan["run_id"], plan["state"]) == ("r-00000001", "SUCCEEDED")
+    assert "(r-00000001) is this experiment: SUCCEEDED" in call("submit", job, "--dry-run").err
+    assert_refused(call("submit", job, "--seed", "9", "--dry-run"), 2, "belongs to r-00000001")
+    again = call("submit", job, "--rerun", "--dry-run", "-o", "json").json()
+    assert again["run_id"] is None
 
 
 class TestMachine:

@@ -129,6 +129,15 @@ def test_code_that_looks_at_values_is_counted_too(write: Write) -> None:
             """
             def net(num_classes):
                 made = nn.Sequential(*body(num_classes))
+                made[0].weight.data.fill_(float("inf"))
+                return made
+            """,
+            "not finite",
+        ),
+        (
+            """
+            def net(num_classes):
+                made = nn.Sequential(*body(num_classes))
                 made[0].weight.requires_grad = False
                 return made
             """,

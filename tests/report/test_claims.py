@@ -293,6 +293,18 @@ def test_intervals_are_scipys(sizes: tuple[int, ...]) -> None:
     assert found == pytest.approx((middle - abs(half), middle + abs(half)))
 
 
+def test_equal_errors_decide_nothing() -> None:
+    for claim in simulate(true, std=0.0).judge().values():
+        for finding in claim.findings:
+            if isinstance(finding.part, Part) and finding.part.measure in _ERRORS:
+                assert (finding.verdict, finding.interval) == (Verdict.OPEN, None)
+                assert finding.effect is not None
+                assert min(finding.needed) >= 1
+
+
+_ERRORS = (Measure.TEST_ERROR, Measure.LAST_TRAINING_ERROR, Measure.MEAN_TRAINING_ERROR)
+
+
 class _Chance:
     """Evidence whose networks are all alike, each with its own number of seeds and deviation."""
 
