@@ -15,10 +15,10 @@ class BuildWithJobs(build_py):
         super().run()
         if self.editable_mode:
             return
-        target = Path(self.build_lib, "resnet_cluster", "jobs")
-        self.mkpath(str(target))
-        for job in sorted(Path("jobs").glob("*.yaml")):
-            self.copy_file(str(job), str(target))
+        target = Path(self.build_lib, "resnet_cluster")
+        for job in sorted(Path("jobs").rglob("*.yaml")):
+            self.mkpath(str(target / job.parent))
+            self.copy_file(str(job), str(target / job.parent))
 
 
 PIXELS = Extension(

@@ -8,6 +8,7 @@ import typer
 
 from resnet_cluster import __version__
 from resnet_cluster.cli import (
+    ablate,
     analyze,
     data,
     ensemble,
@@ -52,6 +53,7 @@ def root(
 
 app.command("init")(init.init)
 app.command("submit")(submit.submit)
+app.command("ablate")(ablate.ablate)
 app.command("list")(runs.list_runs)
 app.command("status")(runs.status)
 app.command("logs")(runs.logs)

@@ -1,4 +1,4 @@
-"""`init`: job files to start from."""
+"""`init`: job files and ablations to start from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def init(
         "jobs"
     ),
 ) -> None:
-    """Copy job files to start from."""
+    """Copy job files, and ablations of them, to start from."""
     from resnet_cluster.errors import UsageError
     from resnet_cluster.spec import copy_jobs
 

@@ -15,6 +15,7 @@ from resnet_cluster.cli.output import (
     Output,
     OutputOption,
     as_json,
+    counted,
     note,
     print_json,
     print_pairs,
@@ -22,12 +23,21 @@ from resnet_cluster.cli.output import (
     printable,
 )
 from resnet_cluster.cli.stores import is_newly_lost, leave, looked_up, opened_store
+from resnet_cluster.cli.sweeps import (
+    found_sweep,
+    print_status,
+    remove_sweep,
+    stop_sweep,
+    trial_of,
+    wait_for,
+)
 
 if TYPE_CHECKING:
-    from resnet_cluster.results import RunSummary
+    from resnet_cluster.results import ResultStore, RunSummary
 
 RunArgument = Annotated[
-    str, typer.Argument(metavar="ID", help="A run's id, the beginning of one, or its name.")
+    str,
+    typer.Argument(metavar="ID", help="Id of a run or sweep, the beginning of one, or its name."),
 ]
 STOP_TIMEOUT_S = 180.0
 
@@ -48,7 +58,11 @@ def list_runs(output: OutputOption = Output.table) -> None:
 
 
 def status(run: RunArgument, output: OutputOption = Output.table) -> None:
-    """Show the state of a run, its epochs and its figures."""
+    """Show the state of a run, its epochs and its figures; or of a sweep, and of its trials."""
+    if (sweep := found_sweep(run)) is not None:
+        with opened_store() as store:
+            print_status(sweep, store, output)
+        return
     with opened_store() as store:
         found = looked_up(store, run)
         epochs = store.epochs(found.run_id)
@@ -80,6 +94,9 @@ def status(run: RunArgument, output: OutputOption = Output.table) -> None:
 def logs(
     run: RunArgument,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
+    trial: Annotated[
+        str | None, typer.Option(help="Number or name of a trial, where ID is a sweep's.")
+    ] = None,
     output: OutputOption = Output.table,
 ) -> None:
     """Show what happened in a run, and what its workers and Ray printed."""
@@ -88,7 +105,7 @@ def logs(
     from resnet_cluster.results import follow as follow_run
 
     with opened_store() as store:
-        found = looked_up(store, run)
+        found = looked_up(store, _run_of_trial(store, run, trial))
     with training_display(output, err=sys.stdout, has_progress=False, has_times=True) as display:
         if follow:  # of an ended run too: the exit code must not depend on who was first
             leave(follow_run(found.run_dir, tell=display.tell))
@@ -107,6 +124,8 @@ def wait(
     """Wait until a run has ended; the exit code says how."""
     from resnet_cluster.results import follow
 
+    if (sweep := found_sweep(run)) is not None:
+        leave(wait_for(sweep, timeout))
     with opened_store() as store:
         found = looked_up(store, run)
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -126,6 +145,9 @@ def stop(
     from resnet_cluster.errors import UsageError
     from resnet_cluster.results import EventLog, follow, last_attempt
 
+    if (sweep := found_sweep(run)) is not None:
+        stop_sweep(sweep, timeout)
+        return
     with opened_store() as store:
         found = looked_up(store, run)
     if found.state.is_terminal:
@@ -148,6 +170,11 @@ def rm(
     """Remove a run: its events, checkpoints, weights and logs."""
     from resnet_cluster.errors import PreflightError, UsageError
 
+    if (sweep := found_sweep(run)) is not None:
+        if not yes and not _confirmed(f"Remove {sweep.name} ({sweep.sweep_id}), not its runs?"):
+            raise UsageError(f"{sweep.name} is kept", mend="answer y, or give --yes")
+        remove_sweep(sweep)
+        return
     with opened_store() as store:
         found = looked_up(store, run)
         if not found.state.is_terminal and found.attempts:
@@ -166,6 +193,27 @@ def rm(
             ) from error
         store.forget(found.run_id)
     note(f"removed {found.name} ({found.run_id})")
+
+
+def _run_of_trial(store: ResultStore, reference: str, trial: str | None) -> str:
+    """The run that is meant: that of a sweep's trial, where one is named."""
+    from resnet_cluster.errors import UnknownRunError, UsageError
+
+    sweep = found_sweep(reference)
+    if sweep is None and trial is None:
+        return reference
+    if sweep is None:
+        raise UsageError(f"{reference} is no sweep, and has no trials", mend="leave --trial out")
+    if trial is None:
+        raise UsageError(
+            f"{sweep.name} is a sweep of {counted(len(sweep.trials), 'trial')}",
+            mend=f"say which with --trial K; `resnet-cluster status {sweep.name}` numbers them",
+        )
+    chosen = trial_of(sweep, trial)
+    runs = store.by_key(chosen.key)
+    if not runs:
+        raise UnknownRunError(f"{chosen.name} has not begun", mend="wait until it has")
+    return runs[-1].run_id
 
 
 def _confirmed(question: str) -> bool:

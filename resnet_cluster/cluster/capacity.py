@@ -21,6 +21,14 @@ class Cluster:
     num_nodes: int
     dashboard: str | None = None
     """URL of the dashboard, which takes jobs; None where there is none."""
+    has_sweep: bool = False
+    """Whether the driver of a sweep gives back what its trials' workers held."""
+
+    @property
+    def needs_cleaner(self) -> bool:
+        """Whether what dead workers held would be held for ever: the cluster stays, and nobody
+        else gives it back."""
+        return self.address is not None and not self.has_sweep
 
     @property
     def place(self) -> str:

@@ -22,7 +22,7 @@ from resnet_cluster.errors import ClusterUnreachableError, UsageError
 
 PROBE_DEADLINE_S = 5.0
 
-_SETTINGS = {
+SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nobody was asked whether they want to be counted
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",  # `report` blocks for as long as this
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "60",
@@ -52,7 +52,7 @@ def connected(address: str | None) -> Iterator[Cluster]:
     Raises:
         ClusterUnreachableError: no cluster answers there.
     """
-    for name, value in _SETTINGS.items():
+    for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     # A thread that still waits for Ray Train when this block ends would start a cluster of its own.
     auto_init_hook.enable_auto_connect = False

@@ -10,25 +10,20 @@ from pathlib import Path
 
 from ray.train import WorkerGroupError
 
+from resnet_cluster.cluster.attempt import claim_attempt
 from resnet_cluster.cluster.capacity import Cluster, cpus_per_worker
-from resnet_cluster.cluster.progress import start_board
+from resnet_cluster.cluster.event_context import explain
+from resnet_cluster.cluster.progress import ProgressBoard, start_board
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.signals import StopRequest
 from resnet_cluster.cluster.task import WorkerTask
 from resnet_cluster.cluster.trainer import build_trainer, start_coordinator
-from resnet_cluster.cluster.worker import explain
-from resnet_cluster.errors import RunTakenError
 from resnet_cluster.results import (
     AnyRecord,
     AttemptEnded,
-    AttemptStarted,
     EventLog,
     Heartbeat,
     RunState,
-    last_attempt,
-    note_lost_owner,
-    own_identity,
-    own_name,
 )
 from resnet_cluster.spec import JobSpec
 from resnet_cluster.training import Progress
@@ -53,6 +48,7 @@ class Driver:
         cluster: where it runs; this process is connected to it.
         tell: called with each progress, each new event, and a sentence now and then.
         stop: what signals have asked.
+        board: where progress is posted; None starts one.
     """
 
     job: JobSpec
@@ -61,6 +57,7 @@ class Driver:
     cluster: Cluster
     tell: Tell
     stop: StopRequest
+    board: ProgressBoard | None = None
     number: int = 0
     _seen: set[str] = field(default_factory=set)
     _failure: BaseException | None = None
@@ -74,7 +71,7 @@ class Driver:
         self._events = EventLog(self.run_dir)
         self._folder = RunFolder(self.run_dir)
         self._seen = set(self._events.names())
-        self._claim()
+        self.number = claim_attempt(self.run_dir, self.cluster.address)
         heartbeat = Heartbeat(self.run_dir, self.number)
         try:
             self._events.reserve_space()
@@ -89,31 +86,10 @@ class Driver:
             self.tell(ended)
         return ended
 
-    def _claim(self) -> None:
-        """Take the next attempt; its first event is the lock."""
-        self.number = last_attempt(self._events) + 1
-        started = AttemptStarted(
-            attempt=self.number,
-            owner=own_name(),
-            identity=own_identity(),
-            address=self.cluster.address,
-        )
-        if not self._is_free() or not self._events.record(started):
-            raise RunTakenError(
-                f"another process has just begun to drive {self.run_dir.name}",
-                mend=f"follow it with `resnet-cluster logs -f {self.run_dir.name}`",
-            )
-
-    def _is_free(self) -> bool:
-        """Whether the attempt before this one is over: another process may have been quicker."""
-        note_lost_owner(self.run_dir)
-        before = self.number - 1
-        return before == 0 or f"attempt-{before:03d}-ended" in self._events.names()
-
     def _fitting(self) -> threading.Thread:
         """Ray Train at work, in a thread: in the main one it would take over Ctrl-C."""
         start_coordinator()
-        self._board = start_board(self.run_dir.name)
+        self._board = self.board or start_board(self.run_dir.name)
         task = WorkerTask(
             run_dir=self.run_dir,
             attempt=self.number,
@@ -149,7 +125,7 @@ class Driver:
                 raise TimeoutError(f"no worker began to train within {START_DEADLINE_S:.0f} s")
             if self.stop.times > 1 or (stop_deadline and time.monotonic() > stop_deadline):
                 return
-            if self._has("ended") and self.cluster.address is None:
+            if self._has("ended") and not self.cluster.needs_cleaner:
                 return  # the cluster's own end is quicker than Ray Train's farewell
         self._pass_on()
 

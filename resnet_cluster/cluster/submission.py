@@ -67,8 +67,16 @@ def plan_job(loaded: LoadedJob) -> PlannedJob:
         IntegrityError: its files are not what was prepared.
         JobError: the job does not fit the data.
     """
+    return plan_on(loaded, own_manifest(loaded))
+
+
+def plan_on(loaded: LoadedJob, manifest: Manifest) -> PlannedJob:
+    """The same of a data set that has been looked up.
+
+    Raises:
+        JobError: the job does not fit the data.
+    """
     job, source = loaded
-    manifest = own_manifest(loaded)
     machine = own_machine()
     planned = plan(
         job,
@@ -115,7 +123,7 @@ def find_or_create(
     with alone(runs_root):
         if same := find(planned, store, rerun=rerun):
             return FoundRun(run=same, is_new=False)
-        record = run_record(planned, _free_name(planned, store, rerun=rerun))
+        record = run_record(planned, free_name(planned, store, is_numbered=rerun))
         begin(record, runs_root / record.run_id)
         store.ingest()
         return FoundRun(run=store.run(record.run_id), is_new=True)
@@ -130,7 +138,7 @@ def find(planned: PlannedJob, store: ResultStore, *, rerun: bool) -> RunSummary 
     store.ingest()
     if not rerun and (same := best_of(store.by_key(planned.plan.key))):
         return refreshed(same, store)
-    _free_name(planned, store, rerun=rerun)
+    free_name(planned, store, is_numbered=rerun)
     return None
 
 
@@ -151,12 +159,17 @@ def refreshed(run: RunSummary, store: ResultStore) -> RunSummary:
     return run
 
 
-def _free_name(planned: PlannedJob, store: ResultStore, *, rerun: bool) -> str:
+def free_name(planned: PlannedJob, store: ResultStore, *, is_numbered: bool) -> str:
+    """A name for a new run of a job: its own, or that with a number where it is taken.
+
+    Raises:
+        UsageError: it is taken, and is not to have a number.
+    """
     name = planned.job.name
     taken = store.by_name(name)
     if not taken:
         return name
-    if not rerun:
+    if not is_numbered:
         raise UsageError(
             f"the name {name!r} belongs to {taken[-1].run_id}, which is another experiment",
             mend="give this one its own with --name, also where only the seed differs",

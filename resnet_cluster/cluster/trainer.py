@@ -16,6 +16,7 @@ from ray.train.v2._internal.callbacks.placement_group_callback import PlacementG
 from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 from resnet_cluster.cluster.capacity import Cluster, cpus_per_worker, takes_gpu
+from resnet_cluster.cluster.groups import NotesGroup
 from resnet_cluster.cluster.measure_worker import measure_worker
 from resnet_cluster.cluster.process_group import ProcessGroupConfig
 from resnet_cluster.cluster.run_folder import RunFolder
@@ -57,7 +58,7 @@ def _trainer(
         task: what each is given.
     """
     use_gpu = takes_gpu(job, cluster)
-    kind = _LeanTrainer if cluster.address else _EmbeddedTrainer
+    kind = _LeanTrainer if cluster.needs_cleaner else _UncleanedTrainer
     return kind(
         function,
         train_loop_config={"task": task},
@@ -97,11 +98,13 @@ class _LeanTrainer(DataParallelTrainer):
 
     def _create_default_callbacks(self) -> list[Any]:
         callbacks = super()._create_default_callbacks()
-        return [c for c in callbacks if not isinstance(c, self.unwanted)]
+        kept = [c for c in callbacks if not isinstance(c, self.unwanted)]
+        assert self.train_loop_config is not None
+        return [*kept, NotesGroup(self.train_loop_config["task"].board)]
 
 
-class _EmbeddedTrainer(_LeanTrainer):
-    """For a cluster that dies with this process, which needs nobody to clean up behind it.
+class _UncleanedTrainer(_LeanTrainer):
+    """For a cluster that dies with this process, and for trials, whose sweep cleans up behind them.
 
     The cleaner takes 600 MB, and fails where the machine has a second Ray cluster.
     """

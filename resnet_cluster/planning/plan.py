@@ -115,7 +115,7 @@ def plan(
             workers than micro-batches.
     """
     source = source or JobSource()
-    _check_model(job, source)
+    check_model(job, source)
     num_train_images = _train_images(job, data, source)
     with source.blamed("train.global_batch_size"):
         epoch_steps = steps_per_epoch(num_train_images, job.train.global_batch_size)
@@ -155,7 +155,12 @@ def plan(
     )
 
 
-def _check_model(job: JobSpec, source: JobSource) -> None:
+def check_model(job: JobSpec, source: JobSource) -> None:
+    """Refuse a network that there is not; of others than the paper's that is seen when it is built.
+
+    Raises:
+        JobError: the error names the place.
+    """
     model = job.model
     if not isinstance(model, PaperNetSpec):
         return  # it is tried out when it is counted

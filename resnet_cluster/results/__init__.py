@@ -51,6 +51,14 @@ from resnet_cluster.results.summary import (
     UsesOfTestSet,
     run_state,
 )
+from resnet_cluster.results.sweep_records import SweepPlanRecord, SweepRecord, SweepTrial
+from resnet_cluster.results.sweeps import (
+    SweepSummary,
+    find_sweep,
+    find_trial,
+    load_sweep,
+    load_sweeps,
+)
 
 if TYPE_CHECKING:
     from resnet_cluster.results.store import ResultStore
@@ -88,9 +96,17 @@ __all__ = [
     "RunSummary",
     "SearchRecord",
     "Setup",
+    "SweepPlanRecord",
+    "SweepRecord",
+    "SweepSummary",
+    "SweepTrial",
     "UsesOfTestSet",
+    "find_sweep",
+    "find_trial",
     "follow",
     "last_attempt",
+    "load_sweep",
+    "load_sweeps",
     "note_lost_owner",
     "now",
     "own_identity",

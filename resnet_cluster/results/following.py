@@ -27,7 +27,7 @@ def follow(
     """Pass on a run's events, those that there are first, until its last attempt has ended.
 
     Args:
-        run_dir: the run's folder.
+        run_dir: the run's folder, or a sweep's.
         tell: called with each event, and with a sentence for one that is damaged.
         deadline: moment of `time.monotonic()` at which to give up; None waits as long as the
             run has an owner.
@@ -67,8 +67,13 @@ def follow(
 
 
 def _check_begun(log: EventLog) -> None:
-    if last_attempt(log) == 0 and now() - log.load("run").at > BEGIN_DEADLINE:
+    if last_attempt(log) == 0 and now() - _first(log).at > BEGIN_DEADLINE:
         raise RunLostError(
             f"{log.run_dir.name} was asked for and never began",
             mend="submit it again: the same command goes on with it",
         )
+
+
+def _first(log: EventLog) -> AnyRecord:
+    """What says that a run, or a sweep, was asked for."""
+    return log.load("sweep" if "sweep" in log.names() else "run")

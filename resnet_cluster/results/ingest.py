@@ -26,6 +26,7 @@ from resnet_cluster.results.records import (
 )
 from resnet_cluster.results.rows import TABLES, attempt_row, row_of
 from resnet_cluster.results.setups import setup_columns
+from resnet_cluster.results.sweeps import PREFIX as SWEEP_PREFIX
 from resnet_cluster.spec import load_resolved
 
 
@@ -98,7 +99,11 @@ def _ingest_storage(database: Database, root: Path) -> list[str]:
         os.scandir(root).close()
         # Asked before the folders are listed: a run that is new to both has not vanished.
         ours = _known_runs(database, root)
-        folders = sorted(path.name for path in root.iterdir() if path.is_dir())
+        folders = sorted(
+            path.name
+            for path in root.iterdir()
+            if path.is_dir() and not path.name.startswith(SWEEP_PREFIX)
+        )
     except OSError as error:
         # A storage that is not there now (a laptop away from its cluster) keeps its runs.
         has_runs = root in _roots(database)

@@ -15,6 +15,7 @@ from resnet_cluster.results.analyses import (
     SearchRecord,
 )
 from resnet_cluster.results.base import Count, Errors, Record
+from resnet_cluster.results.sweep_records import SweepPlanRecord, SweepRecord
 
 
 class RunState(StrEnum):
@@ -241,6 +242,8 @@ AnyRecord = Annotated[
     | BadSampleRecord
     | ParityRecord
     | SearchRecord
+    | SweepRecord
+    | SweepPlanRecord
     | ResponsesRecord
     | NormsRecord,
     Field(discriminator="kind"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
@@ -18,6 +20,9 @@ from resnet_cluster.results.outlining import outlines
 from resnet_cluster.results.records import EpochRecord, EvaluationRecord
 from resnet_cluster.results.summary import RunSummary, UsesOfTestSet
 from resnet_cluster.results.uses import uses_of_test_sets
+
+_BLOCK = 500
+"""Keys asked of the database at once."""
 
 
 class ResultStore:
@@ -111,6 +116,14 @@ class ResultStore:
     def by_key(self, key: str) -> tuple[RunSummary, ...]:
         """The runs of one experiment, the oldest first."""
         return self._summaries(schema.runs.c.key == key)
+
+    def by_keys(self, keys: Iterable[str]) -> dict[str, tuple[RunSummary, ...]]:
+        """The runs of several experiments, the oldest first, by key; none of one that has none."""
+        wanted, found = list(dict.fromkeys(keys)), defaultdict(list)
+        for first in range(0, len(wanted), _BLOCK):
+            for run in self._summaries(schema.runs.c.key.in_(wanted[first : first + _BLOCK])):
+                found[run.key].append(run)
+        return {key: tuple(runs) for key, runs in found.items()}
 
     def by_name(self, name: str) -> tuple[RunSummary, ...]:
         """The runs of that name, the oldest first."""

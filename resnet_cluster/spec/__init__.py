@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resnet_cluster.spec.ablation import Ablation, Axis, Point, Trial
 from resnet_cluster.spec.base import Spec
 from resnet_cluster.spec.code import Code, find_code
 from resnet_cluster.spec.data import (
@@ -40,6 +41,7 @@ from resnet_cluster.spec.load import (
     load_split,
     split_resolved,
 )
+from resnet_cluster.spec.load_ablation import AblationRequest, load_ablation
 from resnet_cluster.spec.model import (
     CustomNetSpec,
     Family,
@@ -61,7 +63,7 @@ from resnet_cluster.spec.protocol import (
     protocols,
 )
 from resnet_cluster.spec.reader import Document, load_yaml
-from resnet_cluster.spec.shipped import CopiedJobs, copy_jobs, shipped_jobs
+from resnet_cluster.spec.shipped import CopiedJobs, copy_jobs, shipped_ablations, shipped_jobs
 from resnet_cluster.spec.source import JobSource
 from resnet_cluster.spec.train import (
     ConstantSchedule,
@@ -82,8 +84,11 @@ __all__ = [
     "TORCHVISION_MEAN",
     "TORCHVISION_STD",
     "TRAINING_SEMANTICS",
+    "Ablation",
+    "AblationRequest",
     "AugmentSpec",
     "Average",
+    "Axis",
     "Centre",
     "Code",
     "ConstantSchedule",
@@ -108,6 +113,7 @@ __all__ = [
     "Normalize",
     "PaperNetSpec",
     "PlateauSchedule",
+    "Point",
     "Protocol",
     "ProtocolKind",
     "RandomResizedSpec",
@@ -122,6 +128,7 @@ __all__ = [
     "TenCrops",
     "TorchvisionNetSpec",
     "TrainSpec",
+    "Trial",
     "Variant",
     "ViewSpec",
     "build_protocol",
@@ -129,6 +136,7 @@ __all__ = [
     "crop_side",
     "find_code",
     "imported_key",
+    "load_ablation",
     "load_carried_job",
     "load_job",
     "load_resolved",
@@ -138,6 +146,7 @@ __all__ = [
     "recipe_hash",
     "run_key",
     "schedule_in_steps",
+    "shipped_ablations",
     "shipped_jobs",
     "split_resolved",
 ]

@@ -58,9 +58,8 @@ def load_job(
         JobError: the file cannot be read, or the job cannot be meant; the error names the line or
             the option at fault.
     """
-    return _changed(
-        load_yaml(Path(path)), overrides, _flags(name=name, seed=seed, workers=workers, data=data)
-    )
+    flags = flag_overrides(name=name, seed=seed, workers=workers, data=data)
+    return load_changed(load_yaml(Path(path)), [*map(parse_override, overrides), *flags])
 
 
 def load_carried_job(
@@ -95,7 +94,7 @@ def load_carried_job(
     if not isinstance(values, dict):
         raise JobError("carries no job, but another JSON value", where=where, mend=mend)
     document = Document(values, JobSource({(): where}))
-    flags = _flags(name=name, seed=None, workers=None, data=data)
+    flags = flag_overrides(name=name, seed=None, workers=None, data=data)
     changes = [*map(parse_override, overrides), *flags]
     job = overridden(document, changes)
     spec = validated(job.values, job.source)
@@ -107,8 +106,12 @@ def load_carried_job(
     return LoadedJob(spec, job.source)
 
 
-def _changed(file: Document, overrides: Sequence[str], flags: Sequence[Override]) -> LoadedJob:
-    changes = [*map(parse_override, overrides), *flags]
+def load_changed(file: Document, changes: Sequence[Override]) -> LoadedJob:
+    """The job of a file with changes made to it, a later one over an earlier one.
+
+    Raises:
+        JobError: the job cannot be meant; the error names the line or the option at fault.
+    """
     job = overridden(file, changes)
     for path_by_tool in NOT_BY_HAND:
         if path_by_tool in job.source.places:
@@ -201,9 +204,10 @@ def _load_shared(rest: str) -> JobSpec:
     return JobSpec.model_validate({"name": "any", "seed": 0} | json.loads(rest))
 
 
-def _flags(
+def flag_overrides(
     *, name: str | None, seed: int | None, workers: int | None, data: str | None
 ) -> list[Override]:
+    """What the options of those names change; None changes nothing."""
     flags: list[tuple[str, KeyPath, str | int | None]] = [
         ("--name", ("name",), name),
         ("--seed", ("seed",), seed),

@@ -43,7 +43,7 @@ def parse_override(text: str) -> Override:
 
     key, equals, value_text = text.partition("=")
     label = f"--set {printable(text)}"
-    if not equals or len(key) > _MAX_KEY_LENGTH or not _KEY.fullmatch(key):
+    if not equals or not _is_key(key):
         raise UsageError(f"{label}: is not a key and a value", mend=_EXAMPLE)
     if not value_text.strip():
         mend = "write null for none, and '' for empty text"
@@ -53,6 +53,21 @@ def parse_override(text: str) -> Override:
     value, places = parse(value_text, lambda _: label, mend=mend)
     path: KeyPath = tuple(key.split("."))
     return Override(path, value, {path + below: place for below, place in places.items()})
+
+
+def parse_key(text: str) -> str:
+    """The text, where it is the dotted key of a job.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not _is_key(text):
+        raise UsageError(f"{printable(text)!r} is no key of a job", mend="such as train.lr")
+    return text
+
+
+def _is_key(text: str) -> bool:
+    return len(text) <= _MAX_KEY_LENGTH and bool(_KEY.fullmatch(text))
 
 
 def flag_override(flag: str, path: KeyPath, value: str | int) -> Override:

@@ -34,6 +34,20 @@ def reference(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def reference_alone(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same by one process: sums of another order, and so other last bits."""
+    folder = tmp_path_factory.mktemp("reference-alone")
+    shared_server().run(
+        "rank_functions:train",
+        folder,
+        world_size=1,
+        job=JobSpec.model_validate(tiny_job({"resources.workers": 1})).model_dump_json(),
+        dataset=str(digits / "digits"),
+    )
+    return folder
+
+
 @pytest.fixture
 def sandbox(digits: Path) -> Iterator[Sandbox]:
     """A user who has prepared the digits."""

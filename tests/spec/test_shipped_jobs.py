@@ -15,14 +15,17 @@ from job_values import SHIPPED
 
 from resnet_cluster.planning import plan
 from resnet_cluster.spec import (
+    AblationRequest,
     PlateauSchedule,
     RandomResizedSpec,
     ShorterSideJitterSpec,
     TorchvisionNetSpec,
     copy_jobs,
     crop_side,
+    load_ablation,
     load_job,
     schedule_in_steps,
+    shipped_ablations,
     shipped_jobs,
 )
 from resnet_cluster.training.rate import LearningRate
@@ -36,10 +39,19 @@ NAMES = [
     "imagenet_r50_paper.yaml",
     "imagenet_vgg16.yaml",
 ]
+ABLATIONS = [
+    "ablations/cifar10_fig1.yaml",
+    "ablations/cifar10_fig6.yaml",
+    "ablations/cifar10_table6.yaml",
+    "ablations/imagenet_depth.yaml",
+    "ablations/imagenet_table2.yaml",
+    "ablations/imagenet_table3.yaml",
+]
 
 
 def test_they_are_the_source_trees() -> None:
     assert shipped_jobs() == [SHIPPED / name for name in NAMES]
+    assert shipped_ablations() == [SHIPPED / name for name in ABLATIONS]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -156,17 +168,21 @@ def test_copies_keep_what_is_there(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "cifar10_r20.yaml").write_text("mine")
     copied = copy_jobs(folder)
-    assert [path.name for path in copied.written] == [n for n in NAMES if n != "cifar10_r20.yaml"]
+    written = [str(path.relative_to(folder)) for path in copied.written]
+    assert written == [name for name in NAMES + ABLATIONS if name != "cifar10_r20.yaml"]
     assert copied.kept == [folder / "cifar10_r20.yaml"]
     assert (folder / "cifar10_r20.yaml").read_text() == "mine"
     for path in copied.written:
-        assert path.read_bytes() == (SHIPPED / path.name).read_bytes()
-    assert sorted(path.name for path in folder.iterdir()) == NAMES
+        assert path.read_bytes() == (SHIPPED / path.relative_to(folder)).read_bytes()
+    assert sorted(path.name for path in folder.glob("*.yaml")) == NAMES
+    ablation = load_ablation(folder / "ablations" / "imagenet_depth.yaml", AblationRequest())
+    assert ablation.base().spec.name == "imagenet_r50_paper"
 
 
 def test_a_second_copy_writes_nothing(tmp_path: Path) -> None:
     copy_jobs(tmp_path)
-    assert [path.name for path in copy_jobs(tmp_path).kept] == NAMES
+    kept = copy_jobs(tmp_path).kept
+    assert [str(path.relative_to(tmp_path)) for path in kept] == NAMES + ABLATIONS
 
 
 def run(*arguments: str, folder: Path) -> str:
@@ -194,11 +210,13 @@ def test_the_wheel_holds_them(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
-    for name in NAMES:
+    for name in NAMES + ABLATIONS:
         installed = tmp_path / "site/resnet_cluster/jobs" / name
         assert installed.read_bytes() == (SHIPPED / name).read_bytes()
     shutil.unpack_archive(next(tmp_path.glob("*.tar.gz")), tmp_path / "sdist")
     assert sorted(path.name for path in tmp_path.glob("sdist/*/jobs/*.yaml")) == NAMES
+    packed = sorted(path.name for path in tmp_path.glob("sdist/*/jobs/ablations/*.yaml"))
+    assert packed == [Path(name).name for name in ABLATIONS]
 
     # As installed, away from the source tree: the package's own copy is found.
     find = "import sys; sys.path.insert(0, '.'); from resnet_cluster.spec import shipped_jobs as s"

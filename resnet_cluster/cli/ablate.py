@@ -1,0 +1,166 @@
+"""`ablate`: a sweep over keys of a job; the same command goes on, a larger one extends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resnet_cluster.cli.output import Output, OutputOption, counted, note, print_json, print_table
+from resnet_cluster.cli.stores import opened_store
+from resnet_cluster.cli.submit import AddressOption, WorkersOption
+from resnet_cluster.cli.sweep_rows import HEADER, is_done, trial_objects, trial_rows
+from resnet_cluster.cli.sweeping import How, run
+from resnet_cluster.errors import UsageError
+
+if TYPE_CHECKING:
+    from resnet_cluster.cluster.sweep_plan import PlannedSweep
+    from resnet_cluster.results import RunSummary
+
+MANY = 1000
+"""Trials; more are started with --yes only."""
+
+
+def ablate(
+    job: Annotated[
+        Path | None,
+        typer.Argument(help="An ablation or a job file; without it imagenet_depth, which ships."),
+    ] = None,
+    depths: Annotated[
+        str | None, typer.Option(help="Depths of the network, such as 18,34,50.")
+    ] = None,
+    shortcuts: Annotated[str | None, typer.Option(help="Shortcuts, such as none,A,B,C.")] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUES", help="Vary any key, such as train.lr=0.05,0.1."),
+    ] = None,
+    zip_: Annotated[
+        bool, typer.Option("--zip", help="Walk the lists together instead of combining them.")
+    ] = False,
+    seeds: Annotated[int | None, typer.Option(min=1, max=1000, help="Seeds of each.")] = None,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="Leave out combinations that make no job.")
+    ] = False,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key in every trial."),
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Name or folder of the data set.")] = None,
+    workers: WorkersOption = None,
+    seed: Annotated[int | None, typer.Option(help="The first seed.")] = None,
+    name: Annotated[str | None, typer.Option(help="The sweep's name.")] = None,
+    trials_per_gpu: Annotated[
+        int, typer.Option(min=1, max=64, help="Trials that share a GPU.")
+    ] = 1,
+    retries: Annotated[
+        int, typer.Option(min=0, max=100, help="More attempts at a trial that fails.")
+    ] = 1,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop all where one has failed.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the trials.")] = False,
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Run trials again that have a run.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help=f"Start more than {MANY:,} trials.")
+    ] = False,
+    address: AddressOption = None,
+    output: OutputOption = Output.table,
+) -> None:
+    """Train variants of a job; what is in the store is not trained again."""
+    from resnet_cluster.cluster.sweep_plan import (
+        check_failures,
+        found_runs,
+        plan_sweep,
+        told_invalid,
+    )
+    from resnet_cluster.spec import AblationRequest, load_ablation
+
+    request = AblationRequest(
+        depths=depths,
+        shortcuts=shortcuts,
+        vary=vary or (),
+        is_zipped=zip_,
+        num_seeds=seeds,
+        overrides=overrides or (),
+        name=name,
+        seed=seed,
+        workers=workers,
+        data=data,
+    )
+    ablation = load_ablation(job or _shipped(), request)
+    _check_number(ablation.num_trials, yes=yes)
+    planned = plan_sweep(ablation, skips_invalid=skip_invalid, embedded=not _joins_cluster(address))
+    for line in told_invalid(planned.invalid):
+        note(f"left out: {line}")
+    if dry_run:
+        _print_plan(planned, _known_runs(planned), output)
+        for failure in planned.failures:
+            note(f"would be refused: {failure.message}\n  mend: {failure.mend}")
+        return
+    check_failures(planned.failures)
+    how = How(
+        address=address,
+        trials_per_gpu=trials_per_gpu,
+        retries=retries,
+        fail_fast=fail_fast,
+        rerun=rerun,
+        output=output,
+    )
+    with opened_store() as store:
+        run(planned, found_runs(planned, store), store, how)
+
+
+def _shipped() -> Path:
+    from resnet_cluster.spec import shipped_ablations
+
+    (path,) = (each for each in shipped_ablations() if each.name == "imagenet_depth.yaml")
+    note(f"the ablation is ablations/{path.name}, which ships")
+    return path
+
+
+def _joins_cluster(address: str | None) -> bool:
+    from resnet_cluster.cluster.connection import chosen_address
+
+    return chosen_address(address) is not None
+
+
+def _check_number(number: int, *, yes: bool) -> None:
+    if number > MANY and not yes:
+        raise UsageError(
+            f"these are {number:,} trials", mend=f"vary less; more than {MANY:,} want --yes"
+        )
+
+
+def _known_runs(planned: PlannedSweep) -> Mapping[str, RunSummary]:
+    """What has been run of a plan, where anything has: a plan leaves nothing behind."""
+    from resnet_cluster.cluster.sweep_claim import check_sweep
+    from resnet_cluster.cluster.sweep_plan import found_runs
+    from resnet_cluster.home import has_results, runs_root
+
+    if not has_results():
+        return {}
+    if not planned.failures:
+        check_sweep(planned, runs_root())
+    with opened_store() as store:
+        return found_runs(planned, store)
+
+
+def _print_plan(planned: PlannedSweep, runs: Mapping[str, RunSummary], output: Output) -> None:
+    trials = [trial.record() for trial in planned.trials]
+    if output is Output.json:
+        objects = trial_objects(trials, runs)
+        print_json(
+            {
+                "name": planned.ablation.name,
+                "trials": objects,
+                "failures": [failure.message for failure in planned.failures],
+            }
+        )
+        return
+    print_table(HEADER, trial_rows(trials, runs))
+    num_new = sum(not is_done(runs.get(trial.key)) for trial in trials)
+    note(f"{counted(len(trials), 'trial')}, {num_new} to be run")

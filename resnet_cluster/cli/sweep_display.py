@@ -1,0 +1,218 @@
+"""What a user sees while a sweep runs: a table on a terminal, plain lines or JSON elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from resnet_cluster.cli.display import PLAIN_LINE_EVERY_S, describe, duration, redraws
+from resnet_cluster.cli.output import Output, as_json, console, print_json, printable
+from resnet_cluster.results import (
+    AnyRecord,
+    AttemptEnded,
+    AttemptStarted,
+    AttemptTraining,
+    EpochRecord,
+    EvaluationRecord,
+    Record,
+)
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from resnet_cluster.training import Progress
+
+Tell = Callable[[int, "Progress | AnyRecord | str"], None]
+
+MOST_ROWS = 24
+"""Of the live table: trials that run come first, then those that ended last."""
+
+
+@contextlib.contextmanager
+def sweep_display(
+    names: Sequence[str], output: Output, *, out: TextIO, err: TextIO
+) -> Iterator[Tell]:
+    """A display of the trials of those names; gives what is called with news of them.
+
+    Args:
+        names: of all trials, by place.
+        output: kind of output.
+        out: where programs read.
+        err: where people read.
+    """
+    if output is Output.json:
+        yield _JsonLines(names, out).tell
+        return
+    target = console(err)
+    if not redraws(target):
+        yield _PlainLines(names, target).tell
+        return
+    live = _LiveTable(names, target)
+    with live.live:
+        yield live.tell
+
+
+class _JsonLines:
+    """An object a line, with the trial that it is about."""
+
+    def __init__(self, names: Sequence[str], stream: TextIO) -> None:
+        self._names, self._stream = names, stream
+
+    def tell(self, place: int, news: Progress | AnyRecord | str) -> None:
+        if isinstance(news, str):
+            return
+        about = {"trial": place + 1, "name": self._names[place]}
+        if isinstance(news, Record):
+            print_json(about | as_json(news), stream=self._stream)
+        else:
+            print_json(about | {"kind": "progress"} | asdict(news), stream=self._stream)
+
+
+class _PlainLines:
+    """A line for each event, and one for a trial's progress now and then."""
+
+    def __init__(self, names: Sequence[str], target: Console) -> None:
+        self._names, self._console = names, target
+        self._last: dict[int, float] = {}
+
+    def tell(self, place: int, news: Progress | AnyRecord | str) -> None:
+        if isinstance(news, str):
+            text = news
+        elif isinstance(news, Record):
+            text = describe(news)
+        elif time.monotonic() - self._last.get(place, 0.0) < PLAIN_LINE_EVERY_S:
+            return
+        else:
+            text = (
+                f"epoch {news.epoch}  step {news.step:,}/{news.num_steps:,}  "
+                f"train {news.top1_err:.2f} %  {news.images_per_second:,.0f} img/s  "
+                f"{duration(news.remaining_s)} left"
+            )
+        if text:
+            self._last[place] = time.monotonic()
+            whose = f"{self._names[place]}: " if place >= 0 else ""
+            self._console.print(printable(whose + text), soft_wrap=True)
+
+
+@dataclass
+class _Shown:
+    """What the live table shows of a trial."""
+
+    state: str = "waiting"
+    epoch: str = ""
+    error: str = ""
+    rate: float = 0.0
+    remaining_s: float | None = None
+    began: float | None = None
+    used_s: float = 0.0
+    workers: int = 1
+    changed: float = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        return self.began is not None
+
+    def hours(self, now: float) -> float:
+        """Of all workers, in this attempt at the sweep."""
+        going = now - self.began if self.began is not None else 0.0
+        return (self.used_s + going) * self.workers / 3600
+
+
+class _LiveTable:
+    """A table that is drawn again and again."""
+
+    def __init__(self, names: Sequence[str], target: Console) -> None:
+        from rich.live import Live
+
+        self._names = names
+        self._trials = [_Shown() for _ in names]
+        self.live = Live(
+            console=target,
+            get_renderable=self._table,
+            refresh_per_second=2,
+            transient=True,
+            redirect_stdout=False,  # where Ray prints meanwhile
+            redirect_stderr=False,
+        )
+
+    def tell(self, place: int, news: Progress | AnyRecord | str) -> None:
+        if place < 0:
+            self.live.console.print(printable(str(news)), soft_wrap=True)
+            return
+        shown = self._trials[place]
+        shown.changed = time.monotonic()
+        match news:
+            case AttemptStarted():
+                shown.state, shown.began = "starting", time.monotonic()
+            case AttemptTraining():
+                shown.state, shown.workers = "training", news.world_size
+            case EpochRecord():
+                shown.error = f"{news.train.top1_err:.2f} % train"
+            case EvaluationRecord():
+                shown.error = f"{news.errors.top1_err:.2f} % {news.split}"
+            case AttemptEnded():
+                self._end(shown, news)
+                self._print_end(place, news)
+            case str():
+                self.live.console.print(printable(f"{self._names[place]}: {news}"), soft_wrap=True)
+            case Record():
+                pass
+            case _:
+                shown.epoch = str(news.epoch)
+                shown.rate, shown.remaining_s = news.images_per_second, news.remaining_s
+
+    def _end(self, shown: _Shown, ended: AttemptEnded) -> None:
+        shown.state, shown.remaining_s, shown.rate = ended.state.value, None, 0.0
+        if shown.began is not None:
+            shown.used_s += time.monotonic() - shown.began
+            shown.began = None
+
+    def _print_end(self, place: int, ended: AttemptEnded) -> None:
+        error = self._trials[place].error
+        text = ": ".join(filter(None, [ended.state.value, ended.message or error]))
+        self.live.console.print(printable(f"{self._names[place]}  {text}"), soft_wrap=True)
+
+    def _table(self) -> Table:
+        from rich import box
+        from rich.table import Table
+        from rich.text import Text
+
+        now = time.monotonic()
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1), pad_edge=False)
+        for heading in ("trial", "state"):
+            table.add_column(heading, no_wrap=True)
+        for heading in ("epoch", "error", "img/s", "left", "hours"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for place in self._chosen():
+            shown = self._trials[place]
+            left = "" if shown.remaining_s is None else duration(shown.remaining_s)
+            rate = f"{shown.rate:,.0f}" if shown.rate else ""
+            hours = f"{shown.hours(now):.2f}" if shown.hours(now) else ""
+            cells = (self._names[place], shown.state, shown.epoch, shown.error, rate, left, hours)
+            table.add_row(*(Text(printable(cell)) for cell in cells))
+        table.caption = Text(self._summary(now))
+        table.caption_justify = "left"
+        return table
+
+    def _chosen(self) -> list[int]:
+        """Trials that run, then those that changed last, then those that wait."""
+        places = range(len(self._trials))
+        ranked = sorted(
+            places,
+            key=lambda place: (not self._trials[place].is_running, -self._trials[place].changed),
+        )
+        return sorted(ranked[:MOST_ROWS])
+
+    def _summary(self, now: float) -> str:
+        ended = sum(trial.state.isupper() for trial in self._trials)
+        running = [trial for trial in self._trials if trial.is_running]
+        used = sum(trial.hours(now) for trial in self._trials)
+        return (
+            f"{ended} of {len(self._trials)} ended, {len(running)} running, {used:.2f} hours used"
+        )

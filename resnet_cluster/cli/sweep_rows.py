@@ -1,0 +1,92 @@
+"""Trials as rows: what a plan and a sweep's state show of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from resnet_cluster.results import RunState
+
+if TYPE_CHECKING:
+    from resnet_cluster.results import RunSummary, SweepTrial
+
+KEY_LENGTH = 12
+"""Of a key, for people: the whole of it is in JSON."""
+HEADER = ("#", "trial", "state", "epoch", "error", "hours", "key")
+
+
+def trial_rows(
+    trials: Sequence[SweepTrial], runs: Mapping[str, RunSummary]
+) -> Iterator[tuple[str, ...]]:
+    """Rows under `HEADER`.
+
+    Args:
+        trials: of a sweep.
+        runs: what was found of each, by key.
+    """
+    for number, trial in enumerate(trials, start=1):
+        run = runs.get(trial.key)
+        error = single_error(run)
+        yield (
+            str(number),
+            run.name if run else trial.name,
+            run.state.value if run else "NEW",
+            epochs_text(run),
+            "" if error is None else f"{error:.2f} %",
+            f"{hours_used(run):.2f}" if run and run.attempts else "",
+            trial.key[:KEY_LENGTH],
+        )
+
+
+def trial_objects(
+    trials: Sequence[SweepTrial], runs: Mapping[str, RunSummary]
+) -> list[dict[str, Any]]:
+    """The same for programs."""
+    found = []
+    for number, trial in enumerate(trials, start=1):
+        run = runs.get(trial.key)
+        found.append(
+            {
+                "trial": number,
+                "name": run.name if run else trial.name,
+                "key": trial.key or None,
+                "point": trial.point,
+                "seed": trial.seed,
+                "run_id": run and run.run_id,
+                "state": run.state.value if run else None,
+                "epochs_done": run.epochs_done if run else 0,
+                "top1_err": single_error(run),
+                "worker_hours": hours_used(run) if run else 0.0,
+            }
+        )
+    return found
+
+
+def single_error(run: RunSummary | None) -> float | None:
+    """Top-1 error in percent under the single view, of a run that has been measured."""
+    figures = run.evaluations if run else ()
+    return next((each.errors.top1_err for each in figures if each.protocol == "single"), None)
+
+
+def epochs_text(run: RunSummary | None) -> str:
+    """`2/3`."""
+    if run is None:
+        return ""
+    record = run.record
+    return f"{run.epochs_done}/{-(-record.num_steps // record.steps_per_epoch)}"
+
+
+def hours_used(run: RunSummary | None) -> float:
+    """Hours of all workers, from the beginning of each attempt's training to its end; those of an
+    attempt that goes on are not counted yet."""
+    total = 0.0
+    for attempt in run.attempts if run else ():
+        if attempt.training_at and attempt.ended_at:
+            seconds = (attempt.ended_at - attempt.training_at).total_seconds()
+            total += max(seconds, 0.0) * (attempt.world_size or 1) / 3600
+    return total
+
+
+def is_done(run: RunSummary | None) -> bool:
+    """Whether a trial needs no more: a diverged one is a result too."""
+    return run is not None and run.state in (RunState.SUCCEEDED, RunState.DIVERGED)

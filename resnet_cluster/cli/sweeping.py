@@ -1,0 +1,170 @@
+"""A planned sweep is run, or goes on: what `ablate` does once nothing stands in the way."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from resnet_cluster.cli.output import Output, as_json, counted, note, print_json
+from resnet_cluster.cli.stores import leave
+from resnet_cluster.cli.sweep_rows import is_done
+from resnet_cluster.results import RunState
+
+if TYPE_CHECKING:
+    from resnet_cluster.cluster.sweep_launch import SweepLaunch, TellTrial
+    from resnet_cluster.cluster.sweep_plan import PlannedSweep
+    from resnet_cluster.results import ResultStore, RunSummary, SweepSummary
+
+ORPHAN_DEADLINE_S, ORPHAN_POLL_S = 20.0, 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How a sweep is to be run and shown."""
+
+    address: str | None
+    trials_per_gpu: int
+    retries: int
+    fail_fast: bool
+    rerun: bool
+    output: Output
+
+
+def run(
+    planned: PlannedSweep, runs: Mapping[str, RunSummary], store: ResultStore, how: How
+) -> None:
+    """Run what is not done of a planned sweep, show it, and exit as it ends.
+
+    Args:
+        planned: the sweep, which nothing stands in the way of.
+        runs: what was found of its trials, by key.
+        store: the index of runs.
+        how: how.
+    """
+    from resnet_cluster.cluster.sweep_claim import check_sweep, claim_sweep
+    from resnet_cluster.cluster.sweep_launch import launch_sweep, to_do
+    from resnet_cluster.home import runs_root
+
+    existing = check_sweep(planned, runs_root())
+    elsewhere = () if how.rerun else _driven_elsewhere(planned, runs, existing)
+    wanted = _wanted(planned, runs, elsewhere, rerun=how.rerun)
+    _say_what_is_to_do(planned, wanted)
+    if not wanted:
+        sweep = claim_sweep(planned, runs_root())
+        _print_id(sweep, how.output)
+        _await(elsewhere)
+        _print_state(sweep, store, how.output)
+        return
+    todo = to_do(planned.trials, wanted, store, runs_root())
+    launched = launch_sweep(todo, runs_root(), _launch(planned, how))
+    if launched.ended.state is RunState.SUCCEEDED:
+        _await(elsewhere)
+    sweep, ended = launched.sweep, launched.ended
+    _print_state(sweep, store, how.output)
+    note(f"{sweep.name} ({sweep.sweep_id}): {ended.state}, {ended.message}")
+    leave(ended, launched.signal)
+
+
+def _wanted(
+    planned: PlannedSweep,
+    runs: Mapping[str, RunSummary],
+    elsewhere: Collection[RunSummary],
+    *,
+    rerun: bool,
+) -> dict[int, RunSummary | None]:
+    """The trials that are to be run, each with the run that goes on, if there is one."""
+    others = {run.key for run in elsewhere}
+    wanted: dict[int, RunSummary | None] = {}
+    for place, trial in enumerate(planned.trials):
+        run = runs.get(trial.key)
+        if rerun:
+            wanted[place] = None
+        elif run is None or (not is_done(run) and trial.key not in others):
+            wanted[place] = run
+    return wanted
+
+
+def _driven_elsewhere(
+    planned: PlannedSweep, runs: Mapping[str, RunSummary], sweep: SweepSummary | None
+) -> tuple[RunSummary, ...]:
+    """Trials that other processes run, and that are left to them."""
+    from resnet_cluster.results import note_lost_owner
+
+    found = [runs[trial.key] for trial in planned.trials if trial.key in runs]
+    alive = [run for run in found if run.attempts and not run.state.is_terminal]
+    # What a driver that was killed has left behind ends a moment after it.
+    is_lost = sweep is not None and sweep.state is RunState.LOST
+    deadline = time.monotonic() + (ORPHAN_DEADLINE_S if is_lost else 0)
+    alive = [run for run in alive if not note_lost_owner(run.run_dir)]
+    while alive and time.monotonic() < deadline:
+        time.sleep(ORPHAN_POLL_S)
+        alive = [run for run in alive if not note_lost_owner(run.run_dir)]
+    for run in alive:
+        note(f"{run.name} ({run.run_id}) is running already, and is left to that")
+    return tuple(alive)
+
+
+def _await(elsewhere: Sequence[RunSummary]) -> None:
+    """Wait for trials that other processes run; their ends are theirs to tell."""
+    from resnet_cluster.results import follow
+
+    for run in elsewhere:
+        note(f"waiting for {run.name} ({run.run_id})")
+        follow(run.run_dir)
+
+
+def _say_what_is_to_do(planned: PlannedSweep, wanted: Mapping[int, RunSummary | None]) -> None:
+    begun = sum(run is not None for run in wanted.values())
+    more = f", {begun} of them from where they are" if begun else ""
+    num_trials = counted(len(planned.trials), "trial")
+    note(f"{planned.ablation.name}: {num_trials}, {len(wanted)} to be run{more}")
+
+
+def _print_id(sweep: SweepSummary, output: Output, stream: TextIO | None = None) -> None:
+    """A sweep's id, which is what a script wants of it."""
+    if output is Output.table:
+        print(sweep.sweep_id, file=stream, flush=True)
+    else:
+        print_json(as_json(sweep.record), stream=stream)
+
+
+def _print_state(sweep: SweepSummary, store: ResultStore, output: Output) -> None:
+    from resnet_cluster.cli.sweeps import print_trials
+
+    store.ingest()
+    print_trials(sweep, store, output, is_followed=True)
+
+
+def _launch(planned: PlannedSweep, how: How) -> SweepLaunch:
+    from resnet_cluster.cluster.sweep_claim import claim_sweep
+    from resnet_cluster.cluster.sweep_launch import SweepLaunch
+    from resnet_cluster.home import runs_root
+
+    names = [trial.name for trial in planned.trials]
+    return SweepLaunch(
+        address=how.address,
+        claim=lambda: claim_sweep(planned, runs_root()),
+        trials_per_gpu=how.trials_per_gpu,
+        retries=how.retries,
+        fail_fast=how.fail_fast,
+        display=lambda sweep, out, err: _display(sweep, names, out, err, how.output),
+    )
+
+
+@contextlib.contextmanager
+def _display(
+    sweep: SweepSummary, names: list[str], out: TextIO, err: TextIO, output: Output
+) -> Iterator[TellTrial]:
+    from resnet_cluster.cli.sweep_display import sweep_display
+
+    note(f"{sweep.name} ({sweep.sweep_id}) begins; its folder is {sweep.sweep_dir}", stream=err)
+    note(
+        "Ctrl-C once lets running trials write checkpoints and ends; the same command goes on",
+        stream=err,
+    )
+    _print_id(sweep, output, out)
+    with sweep_display(names, output, out=out, err=err) as tell:
+        yield tell

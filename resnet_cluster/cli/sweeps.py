@@ -1,0 +1,115 @@
+"""Sweeps for `list`, `status`, `logs`, `wait`, `stop` and `rm`: an ID may be a sweep's too."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+from resnet_cluster.cli.output import Output, note, print_json, print_pairs, print_table
+from resnet_cluster.cli.sweep_rows import HEADER, hours_used, trial_objects, trial_rows
+
+if TYPE_CHECKING:
+    from resnet_cluster.results import AttemptEnded, ResultStore, SweepSummary, SweepTrial
+
+
+def found_sweep(reference: str) -> SweepSummary | None:
+    """The sweep of an id, a prefix or a name; None where there is none."""
+    from resnet_cluster.home import runs_root
+    from resnet_cluster.results import find_sweep
+
+    return find_sweep(runs_root(), reference)
+
+
+def print_status(sweep: SweepSummary, store: ResultStore, output: Output) -> None:
+    """A sweep and its trials."""
+    if output is Output.table:
+        record = sweep.record
+        print_pairs(
+            [
+                ("sweep_id", sweep.sweep_id),
+                ("name", sweep.name),
+                ("state", f"{sweep.state}{': ' if sweep.message else ''}{sweep.message}"),
+                ("dataset", record.dataset_name),
+                ("command", sweep.plans[-1].command if sweep.plans else record.command),
+                ("created_at", record.at.isoformat()),
+                ("folder", str(sweep.sweep_dir)),
+            ]
+        )
+    print_trials(sweep, store, output)
+
+
+def print_trials(
+    sweep: SweepSummary, store: ResultStore, output: Output, *, is_followed: bool = False
+) -> None:
+    """The trials of a sweep and what became of each; of one that was followed on stderr, for the
+    id alone is on stdout then."""
+    from resnet_cluster.cluster.sweep_plan import trial_runs
+    from resnet_cluster.results import load_sweep
+
+    newest = load_sweep(sweep.sweep_dir) or sweep
+    runs = trial_runs(newest.trials, store)
+    if output is Output.json:
+        print_json(
+            {
+                "kind": "sweep_status",
+                "sweep_id": newest.sweep_id,
+                "name": newest.name,
+                "state": newest.state.value,
+                "message": newest.message,
+                "trials": trial_objects(newest.trials, runs),
+            }
+        )
+        return
+    print_table(HEADER, trial_rows(newest.trials, runs), err=is_followed)
+    hours = sum(hours_used(run) for run in runs.values())
+    note(f"{hours:.2f} hours of workers used")
+
+
+def wait_for(sweep: SweepSummary, timeout: float | None) -> AttemptEnded:
+    """The end of a sweep's attempt."""
+    from resnet_cluster.results import follow
+
+    deadline = None if timeout is None else time.monotonic() + timeout
+    ended = follow(sweep.sweep_dir, deadline=deadline)
+    note(f"{sweep.name} ({sweep.sweep_id}): {ended.state}, {ended.message}")
+    return ended
+
+
+def stop_sweep(sweep: SweepSummary, timeout: float) -> None:
+    """Ask a sweep's running trials to write checkpoints and end."""
+    from resnet_cluster.cluster.run_folder import RunFolder
+    from resnet_cluster.results import EventLog, RunState, last_attempt
+
+    if sweep.state is not RunState.RUNNING:
+        note(f"{sweep.name} ({sweep.sweep_id}) does not run: {sweep.state}")
+        return
+    RunFolder(sweep.sweep_dir).request_stop(last_attempt(EventLog(sweep.sweep_dir)))
+    wait_for(sweep, timeout)
+
+
+def remove_sweep(sweep: SweepSummary) -> None:
+    """Remove a sweep's own folder; its trials' runs stay."""
+    from resnet_cluster.errors import PreflightError, UsageError
+    from resnet_cluster.results import RunState
+
+    if sweep.state is RunState.RUNNING:
+        raise UsageError(
+            f"{sweep.name} ({sweep.sweep_id}) is running",
+            mend=f"stop it first with `resnet-cluster stop {sweep.name}`",
+        )
+    try:
+        shutil.rmtree(sweep.sweep_dir)
+    except OSError as error:
+        raise PreflightError(
+            f"{error.filename}: {error.strerror}",
+            mend="see that the storage of the sweep is there and can be written",
+        ) from error
+    note(f"removed {sweep.name} ({sweep.sweep_id}); the runs of its trials are kept")
+
+
+def trial_of(sweep: SweepSummary, reference: str) -> SweepTrial:
+    """A trial by its number or name."""
+    from resnet_cluster.results import find_trial
+
+    return find_trial(sweep, reference)

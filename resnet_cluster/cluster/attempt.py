@@ -1,0 +1,48 @@
+"""Taking the next attempt at a run, or at a sweep: one process at a time drives it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resnet_cluster.errors import RunTakenError
+from resnet_cluster.results import (
+    AttemptStarted,
+    EventLog,
+    last_attempt,
+    note_lost_owner,
+    own_identity,
+    own_name,
+)
+
+
+def claim_attempt(run_dir: Path, address: str | None) -> int:
+    """Take the next attempt; its first event is the lock.
+
+    Args:
+        run_dir: the folder of the run or sweep.
+        address: of the Ray cluster; None for an embedded one.
+
+    Returns:
+        Its number, from 1.
+
+    Raises:
+        RunTakenError: another process drives it.
+    """
+    events = EventLog(run_dir)
+    number = last_attempt(events) + 1
+    started = AttemptStarted(
+        attempt=number, owner=own_name(), identity=own_identity(), address=address
+    )
+    if not _is_free(events, number) or not events.record(started):
+        raise RunTakenError(
+            f"another process has just begun to drive {run_dir.name}",
+            mend=f"follow it with `resnet-cluster logs -f {run_dir.name}`",
+        )
+    return number
+
+
+def _is_free(events: EventLog, number: int) -> bool:
+    """Whether the attempt before this one is over: another process may have been quicker."""
+    note_lost_owner(events.run_dir)
+    before = number - 1
+    return before == 0 or f"attempt-{before:03d}-ended" in events.names()

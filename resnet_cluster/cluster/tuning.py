@@ -1,0 +1,146 @@
+"""Ray Tune's part of a sweep: trials as Tune sees them, and what it tells of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune import Callback, Stopper
+
+from resnet_cluster.cluster.capacity import Cluster
+from resnet_cluster.cluster.trial_task import TrialTask
+
+_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our events tell what theirs would
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "600",  # nothing restores it: the sweep's own plan is kept
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+_DRIVER_SHARE = 0.001
+"""Of a node, that the driver of a group of workers takes: Tune wants each trial to take something,
+and CPU cores are the workers'."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How Tune is to run the trials.
+
+    Attributes:
+        retries: more attempts at a trial that failed.
+        fail_fast: whether the first failed trial stops the others.
+    """
+
+    retries: int
+    fail_fast: bool
+
+
+class TrialWatch(Callback):
+    """What Tune's thread tells of the trials, by their places among the tasks."""
+
+    def __init__(self) -> None:
+        self.running: set[int] = set()
+        self.failed: set[int] = set()
+        self.may_end = False
+        """Set once a sweep that stops has no trial that runs."""
+        self._touched: set[int] = set()
+
+    def touched(self) -> set[int]:
+        """The trials that run, or have ended since this was asked last."""
+        ended, self._touched = self._touched, set()
+        return ended | set(self.running)
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tune has started a trial."""
+        self.running.add(trial.config["trial"])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial has ended."""
+        self._ended(trial.config["trial"])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial has failed, and is not tried again."""
+        self.failed.add(trial.config["trial"])
+        self._ended(trial.config["trial"])
+
+    def _ended(self, index: int) -> None:
+        self._touched.add(index)
+        self.running.discard(index)
+
+
+class _EndOfAll(Stopper):
+    """Lets Tune end before all trials have run."""
+
+    def __init__(self, watch: TrialWatch) -> None:
+        self._watch = watch
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._watch.may_end
+
+
+def tuner(
+    tasks: Sequence[TrialTask],
+    tuning: Tuning,
+    watch: TrialWatch,
+    cluster: Cluster,
+    *,
+    storage: Path,
+    name: str,
+) -> tune.Tuner:
+    """A tuner whose `fit` runs the trials; it keeps no checkpoints and restores nothing.
+
+    Args:
+        tasks: of the trials.
+        tuning: how to run them.
+        watch: told of them.
+        cluster: where they run.
+        storage: folder for what Tune keeps.
+        name: of this attempt in it.
+    """
+    from resnet_cluster.cluster.trial import run_trial
+
+    os.environ.update(_SETTINGS)
+    trainable = tune.with_resources(
+        tune.with_parameters(run_trial, tasks=list(tasks)),
+        lambda config: _placement(tasks[config["trial"]]),
+    )
+    return tune.Tuner(
+        trainable,
+        param_space={"trial": tune.grid_search(list(range(len(tasks))))},
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=concurrency(tasks, cluster), reuse_actors=False
+        ),
+        run_config=tune.RunConfig(
+            name=name,
+            storage_path=str(storage),
+            callbacks=[watch],
+            stop=_EndOfAll(watch),
+            failure_config=tune.FailureConfig(max_failures=tuning.retries),
+            verbose=0,
+        ),
+    )
+
+
+def _placement(task: TrialTask) -> tune.PlacementGroupFactory:
+    """What a trial itself takes; a group of workers asks for its own."""
+    if task.workers > 1:
+        return tune.PlacementGroupFactory([{"node:__internal_head__": _DRIVER_SHARE}])
+    gpu = {"GPU": task.gpus_per_worker} if task.gpus_per_worker else {}
+    return tune.PlacementGroupFactory([{"CPU": float(task.num_cpus), **gpu}])
+
+
+def concurrency(tasks: Sequence[TrialTask], cluster: Cluster) -> int:
+    """Trials that the cluster holds at a time, the largest of them taken for all."""
+    most = []
+    for task in tasks:
+        slots = cluster.num_cpus // task.num_cpus
+        if task.gpus_per_worker:
+            slots = min(slots, int(cluster.num_gpus / task.gpus_per_worker))
+        most.append(slots // task.workers)
+    return max(1, min(most, default=1))

@@ -1,0 +1,221 @@
+"""`ablate` before anything starts: the plan, what is refused, what is reused."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from cli_calls import Call, assert_refused
+from factories import record_run
+from prepared import prepare_few_digits
+from tiny_runs import tiny_job
+
+from resnet_cluster.results import (
+    AttemptEnded,
+    AttemptStarted,
+    EventLog,
+    RunRecord,
+    RunState,
+    SweepPlanRecord,
+    SweepRecord,
+    SweepTrial,
+    own_identity,
+)
+from resnet_cluster.spec import TRAINING_SEMANTICS
+
+
+@pytest.fixture
+def job(tmp_path: Path, data_root: Path) -> Path:
+    """A job that could run."""
+    path = tmp_path / "job.yaml"
+    path.write_text(json.dumps(tiny_job({"resources.workers": 1})))
+    return path
+
+
+def test_the_packaged_ablation_is_named_and_all_that_it_lacks(call: Call) -> None:
+    planned = call("ablate", "--depths", "18,34,50", "--dry-run")
+    assert planned.code == 0
+    assert "ablations/imagenet_depth.yaml" in planned.err
+    names = [line.split()[1] for line in planned.out.splitlines()[1:]]
+    assert names == [f"imagenet_depth-d{depth}" for depth in (18, 34, 50)]
+    assert "no data set named 'imagenet' is prepared" in planned.err
+    refused = call("ablate", "--depths", "18,34,50")
+    assert (refused.code, refused.out) == (3, "")
+    for lacks in ("2 things stand in the way", "'imagenet'", "data prepare", "8 workers need"):
+        assert lacks in refused.err
+
+
+def test_a_dry_run_has_every_key_and_leaves_nothing(job: Path, call: Call, home: Path) -> None:
+    planned = call(
+        "ablate", job, "--depths", "8,14", "--seeds", "2", "--dry-run", "-o", "json"
+    ).json()
+    assert planned["name"] == "tiny_sweep"
+    trials = planned["trials"]
+    assert [trial["point"] for trial in trials] == [{"model.depth": d} for d in (8, 8, 14, 14)]
+    assert [trial["seed"] for trial in trials] == [7, 8, 7, 8]
+    assert {trial["state"] for trial in trials} == {None}
+    for trial in trials:
+        depth = f"model.depth={trial['point']['model.depth']}"
+        single = call("submit", job, "--set", depth, "--seed", str(trial["seed"]), "--dry-run")
+        assert trial["key"] in single.out
+    assert len({trial["key"] for trial in trials}) == 4
+    assert not home.exists()
+
+
+def test_what_is_in_the_store_is_known_by_its_content(job: Path, call: Call, home: Path) -> None:
+    plan = call("submit", job, "--set", "model.depth=14", "--dry-run", "-o", "json").json()
+    log = EventLog(home / "runs" / "r-00000001")
+    log.record(_run(plan, "other-name"))
+    log.record(AttemptStarted(attempt=1, owner="laptop:1"))
+    log.record(AttemptEnded(attempt=1, state=RunState.SUCCEEDED))
+    shown = call("ablate", job, "--depths", "8,14", "--dry-run")
+    assert "2 trials, 1 to be run" in shown.err
+    lines = [line.split()[1:3] for line in shown.out.splitlines()[1:]]
+    assert lines == [["tiny_sweep-d8", "NEW"], ["other-name", "SUCCEEDED"]]
+
+
+def _run(plan: dict, name: str) -> RunRecord:  # type: ignore[type-arg]
+    from factories import DIGITS
+
+    return RunRecord(
+        run_id="r-00000001",
+        name=name,
+        key=plan["key"],
+        job=plan["job"] | {"name": name},
+        dataset=DIGITS,
+        num_parameters=1,
+        flops=1,
+        num_steps=9,
+        steps_per_epoch=3,
+        command="resnet-cluster submit job.yaml",
+        git_commit=None,
+        versions={},
+    )
+
+
+def test_invalid_combinations_are_all_told_or_left_out(job: Path, call: Call) -> None:
+    words = ("ablate", job, "--depths", "8,9,10", "--shortcuts", "none,A")
+    told = [f"depth {d}, shortcut {s}" for d in (9, 10) for s in ("none", "A")]
+    assert_refused(call(*words), 2, "4 combinations make no job", *told, "--skip-invalid")
+    planned = call(*words, "--skip-invalid", "--dry-run")
+    assert planned.code == 0
+    assert len(planned.out.splitlines()) == 1 + 2
+    assert all(f"left out: {line}" in planned.err for line in told)
+    none_left = call("ablate", job, "--depths", "9", "--skip-invalid")
+    assert_refused(none_left, 2, "1 combination makes no job", "none is left")
+    too_large = ("--vary", "train.global_batch_size=64,4096", "--vary", "train.lr=0.1")
+    assert_refused(call("ablate", job, *too_large), 2, "global_batch_size 4096", "1 combination")
+
+
+def test_many_trials_want_a_yes(job: Path, call: Call) -> None:
+    lists = ",".join(map(str, range(1, 101)))
+    words = ("--vary", f"train.lr={lists}", "--vary", f"train.weight_decay={lists}")
+    refused = call("ablate", job, *words, "--seeds", "100", "--dry-run")
+    assert_refused(refused, 2, "these are 1,000,000 trials", "--yes")
+
+
+def _sweep(home: Path, **changes: object) -> EventLog:
+    fields = {
+        "sweep_id": "s-00000001",
+        "name": "tiny_sweep",
+        "job": json.loads(os.environ["THE_JOB"]),
+        "dataset_name": "digits",
+        "dataset_sha256": os.environ["THE_DATA"],
+        "training_semantics": TRAINING_SEMANTICS,
+        "command": "resnet-cluster ablate",
+    }
+    log = EventLog(home / "runs" / "s-00000001")
+    log.record(SweepRecord.model_validate(fields | changes))
+    trial = SweepTrial(name="tiny_sweep-d8", key="k", point={"model.depth": 8}, seed=7)
+    log.record(SweepPlanRecord(number=1, axes={"model.depth": [8]}, trials=(trial,), command="c"))
+    return log
+
+
+@pytest.fixture
+def planned(job: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a sweep over the job would keep of it."""
+    plan = call("submit", job, "--dry-run", "-o", "json").json()
+    monkeypatch.setenv("THE_JOB", json.dumps(plan["job"]))
+    monkeypatch.setenv("THE_DATA", plan["dataset_sha256"])
+
+
+@pytest.mark.usefixtures("planned")
+def test_a_name_belongs_to_one_sweep(job: Path, call: Call, home: Path) -> None:
+    log = _sweep(home)
+    words = ("ablate", job, "--depths", "8,14", "--dry-run")
+    assert call(*words).code == 0
+    other = call(*words, "--set", "train.lr=0.3")
+    assert_refused(other, 2, "belongs to s-00000001", "train.lr was 0.05 and is 0.3", "--name")
+    assert call(*words, "--set", "train.lr=0.3", "--name", "another").code == 0
+    assert call(*words, "--seed", "3", "--workers", "1").code == 0
+    log.record(AttemptStarted(attempt=1, owner="laptop:1", identity=own_identity()))
+    assert_refused(call(*words), 2, "tiny_sweep (s-00000001) is running already")
+
+
+@pytest.mark.usefixtures("planned")
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"dataset_sha256": "ab" * 32}, "the data set digits was abababababab and is"),
+        ({"training_semantics": 0}, "that of version 0 of the training"),
+    ],
+)
+def test_a_sweep_whose_world_has_moved_says_so(
+    changes: dict[str, object], says: str, job: Path, call: Call, home: Path
+) -> None:
+    _sweep(home, **changes)
+    assert_refused(
+        call("ablate", job, "--depths", "8", "--vary", "train.lr=0.1"), 3, says, "--name"
+    )
+
+
+@pytest.mark.usefixtures("planned")
+def test_the_verbs_on_runs_take_a_sweep(job: Path, call: Call, home: Path) -> None:
+    log = _sweep(home)
+    for reference in ("tiny_sweep", "s-00000001", "s-0000"):
+        status = call("status", reference, "-o", "json").json()
+        assert (status["sweep_id"], status["state"]) == ("s-00000001", "PENDING")
+        assert [trial["name"] for trial in status["trials"]] == ["tiny_sweep-d8"]
+    assert_refused(call("logs", "tiny_sweep"), 2, "is a sweep of 1 trial", "--trial K")
+    unknown = call("logs", "tiny_sweep", "--trial", "2")
+    assert_refused(unknown, 102, "has no trial '2'", "from 1 to 1")
+    assert_refused(call("logs", "tiny_sweep", "--trial", "1"), 102, "has not begun")
+    assert "does not run: PENDING" in call("stop", "tiny_sweep").err
+    log.record(AttemptStarted(attempt=1, owner="laptop:1", identity=own_identity()))
+    assert_refused(call("rm", "tiny_sweep", "--yes"), 2, "is running", "stop it first")
+    assert_refused(call("wait", "tiny_sweep", "--timeout", "0"), 124, "s-00000001 had not ended")
+    log.record(AttemptEnded(attempt=1, state=RunState.FAILED, message="0 of 1 trials done"))
+    assert call("wait", "tiny_sweep").code == 100
+    assert call("status", "tiny_sweep").code == 0
+    assert call("rm", "tiny_sweep", "--yes").code == 0
+    assert not log.run_dir.exists()
+    assert_refused(call("status", "tiny_sweep"), 102, "tiny_sweep")
+
+
+@pytest.mark.usefixtures("planned")
+def test_sweeps_are_no_runs_of_the_store(call: Call, home: Path) -> None:
+    _sweep(home)
+    record_run(home / "runs", _run(call_plan(), "single"))
+    listed = call("list", "-o", "json")
+    assert (listed.err, [run["name"] for run in listed.json()]) == ("", ["single"])
+
+
+def call_plan() -> dict:  # type: ignore[type-arg]
+    return {"key": "k", "job": json.loads(os.environ["THE_JOB"])}
+
+
+def test_sharing_a_gpu_wants_one_and_single_workers(tmp_path: Path, call: Call) -> None:
+    prepare_few_digits(tmp_path, num_train=200, num_test=40)
+    job = tmp_path / "job.yaml"
+    job.write_text(json.dumps(tiny_job({"resources.workers": 1})))
+    words = ("ablate", job, "--depths", "8", "--vary", "train.lr=0.1", "--trials-per-gpu", "2")
+    data = ("--data", tmp_path / "data" / "digits")
+    refused = call(*words, *data)
+    assert (refused.code, refused.out) == (3, "")
+    assert "--trials-per-gpu 2 shares GPUs, and this machine has none" in refused.err
+    refused = call(*words, *data, "--workers", "2")
+    assert (refused.code, refused.out) == (2, "")
+    assert "shares a GPU among trials of one worker" in refused.err
+    assert not list(tmp_path.rglob("s-*"))

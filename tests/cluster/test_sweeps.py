@@ -1,0 +1,176 @@
+"""Whole sweeps on real Ray clusters: done, extended, killed, stopped, failed, gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sandbox import Sandbox
+from tiny_runs import EPOCHS, NUM_EPOCHS, assert_same_weights, events, tiny_job
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
+
+ONE = {"resources.workers": 1}
+
+
+def write(sandbox: Sandbox, changes: Mapping[str, Any] = ONE) -> Path:
+    return sandbox.write_job(tiny_job(changes))
+
+
+def status(sandbox: Sandbox, name: str = "tiny_sweep") -> dict[str, Any]:
+    found: dict[str, Any] = sandbox.run("status", name, "-o", "json").json()
+    return found
+
+
+def states(sandbox: Sandbox) -> list[str | None]:
+    return [trial["state"] for trial in status(sandbox)["trials"]]
+
+
+def run_dirs(sandbox: Sandbox) -> list[Path]:
+    return sorted(sandbox.runs.glob("r-*"))
+
+
+def num_epochs(sandbox: Sandbox) -> int:
+    """Epochs of all trials that are recorded."""
+    return len(list(sandbox.runs.glob("r-*/events/epoch-*")))
+
+
+def wait_for_epochs(sandbox: Sandbox, number: int) -> None:
+    """Until so many are."""
+    sandbox.wait_for(lambda: num_epochs(sandbox) >= number, timeout_s=120)
+
+
+def test_a_sweep_is_done_then_reused_then_extended(sandbox: Sandbox, reference_alone: Path) -> None:
+    job = write(sandbox)
+    done = sandbox.run("ablate", job, "--depths", "8", "--shortcuts", "none,A")
+    assert done.code == 0, done.err
+    assert re.fullmatch(r"s-[0-9a-f]{8}\n", done.out)
+    assert states(sandbox) == ["SUCCEEDED"] * 2
+    assert not [line for line in done.err.splitlines() if "\x1b" in line or "╭" in line]
+    assert "tiny_sweep-d8-a: test error, single view" in done.err
+    first = run_dirs(sandbox)
+    residual = next(run for run in first if events(run)["run"]["job"]["model"]["shortcut"] == "A")
+    assert_same_weights(residual, reference_alone)
+
+    again = sandbox.run("ablate", job, "--depths", "8", "--shortcuts", "none,A")
+    assert (again.code, again.out) == (0, done.out)
+    assert "2 trials, 0 to be run" in again.err
+
+    more = sandbox.run("ablate", job, "--depths", "8,14", "--shortcuts", "none", "-o", "json")
+    assert more.code == 0, more.err
+    news = [json.loads(line) for line in more.out.splitlines()]
+    assert {each["name"] for each in news if each["kind"] == "epoch"} == {"tiny_sweep-d14-none"}
+    assert [each["epoch"] for each in news if each["kind"] == "epoch"] == [1, 2, 3]
+    final = news[-1]
+    assert (final["kind"], final["state"]) == ("sweep_status", "SUCCEEDED")
+    assert [trial["state"] for trial in final["trials"]] == ["SUCCEEDED"] * 2
+    assert len(run_dirs(sandbox)) == 3
+    assert first == [run for run in run_dirs(sandbox) if run in first]
+
+    logs = sandbox.run("logs", "tiny_sweep", "--trial", "2")
+    assert "SUCCEEDED" in logs.out
+    rerun = sandbox.run("ablate", job, "--depths", "8", "--shortcuts", "A", "--rerun")
+    assert rerun.code == 0, rerun.err
+    assert len(run_dirs(sandbox)) == 4
+    (second,) = set(run_dirs(sandbox)) - set(first) - {run_of(sandbox, "tiny_sweep-d14-none")}
+    assert events(second)["run"]["name"] == "tiny_sweep-d8-a-2"
+    assert_same_weights(second, reference_alone)
+
+
+def run_of(sandbox: Sandbox, name: str) -> Path:
+    (found,) = (run for run in run_dirs(sandbox) if events(run)["run"]["name"] == name)
+    return found
+
+
+def test_a_killed_driver_is_gone_on_with_by_the_same_command(
+    sandbox: Sandbox, reference_alone: Path
+) -> None:
+    words = ("ablate", write(sandbox), "--depths", "8", "--shortcuts", "A,none", "--seeds", "2")
+    command = sandbox.start(*words)
+    wait_for_epochs(sandbox, 3)
+    os.killpg(command.process.pid, signal.SIGKILL)
+    command.process.wait()
+    before = {run.name: set(events(run)) for run in run_dirs(sandbox)}
+    done = sandbox.run(*words)
+    assert done.code == 0, done.err
+    assert states(sandbox) == ["SUCCEEDED"] * 4
+    assert len(run_dirs(sandbox)) == 4
+    for run in run_dirs(sandbox):
+        assert set(EPOCHS) <= set(events(run))
+        if (run.name in before) and before[run.name] >= set(EPOCHS[:1]):
+            assert len([name for name in events(run) if name.endswith("-started")]) <= 2
+    assert_same_weights(run_of(sandbox, "tiny_sweep-d8-a-s0"), reference_alone)
+
+
+def test_ctrl_c_leaves_checkpoints_and_the_same_command_goes_on(
+    sandbox: Sandbox, reference_alone: Path
+) -> None:
+    words = ("ablate", write(sandbox), "--depths", "8", "--shortcuts", "A,none,B")
+    command = sandbox.start(*words)
+    wait_for_epochs(sandbox, 1)
+    command.interrupt()
+    stopped = command.finish(timeout_s=180)
+    assert stopped.code == 130, stopped.err
+    assert "running trials write a checkpoint" in stopped.err
+    found = status(sandbox)
+    assert found["state"] == "CANCELLED"
+    assert set(states(sandbox)) <= {"CANCELLED", "SUCCEEDED", None}
+    assert "CANCELLED" in states(sandbox)
+    sandbox.wait_for_the_end()
+    done = sandbox.run(*words)
+    assert done.code == 0, done.err
+    assert states(sandbox) == ["SUCCEEDED"] * 3
+    assert_same_weights(run_of(sandbox, "tiny_sweep-d8-a"), reference_alone)
+
+
+def test_trials_of_several_workers_go_one_after_the_other(
+    sandbox: Sandbox, reference: Path
+) -> None:
+    job = write(sandbox, {})
+    command = sandbox.start("ablate", job, "--depths", "8", "--shortcuts", "A,none")
+    wait_for_epochs(sandbox, NUM_EPOCHS + 1)
+    assert sandbox.run("stop", "tiny_sweep").code == 0
+    assert command.finish().code == 103
+    assert states(sandbox)[0] == "SUCCEEDED"
+    resumed = sandbox.run("ablate", job, "--depths", "8", "--shortcuts", "A,none")
+    assert resumed.code == 0, resumed.err
+    assert states(sandbox) == ["SUCCEEDED"] * 2
+    assert_same_weights(run_of(sandbox, "tiny_sweep-d8-a"), reference)
+
+
+def _take_data_away(sandbox: Sandbox, before: int) -> None:
+    """From trials that have not begun, once the others have."""
+    wait_for_epochs(sandbox, before + 2)
+    folder = Path(sandbox.environment["RESNET_CLUSTER_DATA"]) / "digits"
+    (folder / "train.beton").rename(folder / "away.beton")
+
+
+def test_a_trial_that_fails_is_tried_again_and_the_others_go_on(
+    sandbox: Sandbox, digits: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(digits, tmp_path / "data")
+    sandbox.environment["RESNET_CLUSTER_DATA"] = str(tmp_path / "data")
+    lists = ("--vary", "train.lr=0.05,1e6", "--depths", "8,14")
+    done = sandbox.run("ablate", write(sandbox), *lists)
+    assert done.code == 0, done.err  # a diverged trial is a result
+    assert states(sandbox) == ["SUCCEEDED", "DIVERGED"] * 2
+    again = sandbox.run("ablate", write(sandbox), *lists)
+    assert "4 trials, 0 to be run" in again.err
+    words = ("ablate", write(sandbox), "--vary", "train.lr=0.01,0.02,0.03", "--name", "broken")
+    before = num_epochs(sandbox)
+    command = sandbox.start(*words, "--set", "train.epochs=20")
+    _take_data_away(sandbox, before)
+    failed = command.finish()
+    assert failed.code == 100, failed.err
+    found = status(sandbox, "broken")
+    assert [trial["state"] for trial in found["trials"]] == ["SUCCEEDED", "SUCCEEDED", "FAILED"]
+    assert found["message"] == "2 of 3 trials done, 1 failed"
+    third = run_of(sandbox, "broken-lr0_03")
+    assert {"attempt-001-ended", "attempt-002-ended"} <= set(events(third))
