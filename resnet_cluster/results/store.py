@@ -9,7 +9,7 @@ from types import TracebackType
 import sqlalchemy as sa
 
 from resnet_cluster.errors import UnknownRunError, UsageError
-from resnet_cluster.results import ingest, reading, schema
+from resnet_cluster.results import ingest, reading, schema, writing
 from resnet_cluster.results.analyses import EnsembleRecord, NormsRecord, ResponsesRecord
 from resnet_cluster.results.database import Database
 from resnet_cluster.results.migrate import bring_up_to_date
@@ -80,7 +80,7 @@ class ResultStore:
 
         A run whose folder remains comes back with the next `ingest`.
         """
-        ingest.forget(self._database, [run_id])
+        writing.forget(self._database, [run_id])
 
     def runs(self) -> tuple[RunSummary, ...]:
         """Every run, the oldest first."""
