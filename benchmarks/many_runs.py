@@ -66,9 +66,10 @@ def insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]
     if connection.dialect.name != "postgresql":
         connection.execute(table.insert(), rows)
         return
+    driver: Any = connection.connection
     columns = ", ".join(f'"{name}"' for name in rows[0])
     with (
-        connection.connection.cursor() as cursor,
+        driver.cursor() as cursor,
         cursor.copy(f"COPY {table.name} ({columns}) FROM STDIN") as copy,
     ):
         for row in rows:

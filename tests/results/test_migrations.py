@@ -74,7 +74,8 @@ def test_norms_that_an_older_version_passed_over_are_read(tmp_path: Path) -> Non
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE norms")
         connection.execute("ALTER TABLE runs DROP COLUMN imported")
-        connection.execute("DROP INDEX ix_runs_setup")
+        for index in ("runs_setup", "runs_storage_id", "epochs_observed", "events_uses"):
+            connection.execute(f"DROP INDEX ix_{index}")
         connection.execute("ALTER TABLE runs DROP COLUMN seed")
         connection.execute("ALTER TABLE runs DROP COLUMN setup")
         connection.execute(f"UPDATE {schema.VERSION_TABLE} SET version_num = '0003'")

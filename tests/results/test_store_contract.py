@@ -32,15 +32,18 @@ from resnet_cluster.errors import UnknownRunError, UsageError
 from resnet_cluster.results import (
     ArtefactRecord,
     AttemptStarted,
+    DatasetFacts,
     EnsembleRecord,
     Errors,
     EventLog,
     LayerNorms,
     LayerStd,
     NormsRecord,
+    ParityRecord,
     ResponsesRecord,
     ResultStore,
     RunState,
+    SearchRecord,
     schema,
 )
 
@@ -55,6 +58,36 @@ print("ready", flush=True)
 sys.stdin.readline()
 print(store.ingest())
 """
+
+
+def make_parity(dataset: DatasetFacts, num_images: int) -> ParityRecord:
+    """A comparison of our pixels with torchvision's."""
+    return ParityRecord(
+        at=START,
+        dataset_name=dataset.name,
+        dataset_sha256=dataset.sha256,
+        pixels="v1, c",
+        num_images=num_images,
+        pixel_difference=0.0,
+        logit_difference=0.0,
+        max_logit_difference=0.0,
+        agreement=100.0,
+        top1_err=2.0,
+        reference_top1_err=2.0,
+    )
+
+
+def make_search(*run_ids: str) -> SearchRecord:
+    """A search for the best ensemble among runs, in which all of them joined."""
+    return SearchRecord(
+        at=START,
+        candidates=run_ids,
+        chosen=run_ids,
+        protocol="single",
+        average="softmax",
+        num_images=180,
+        top1_err=2.0,
+    )
 
 
 def team_at(url: str, root: Path) -> str:
@@ -195,12 +228,16 @@ class TestContract:
         other = make_run_record(make_job({"name": "other"}), run_id="r-0002")
         record_run(root, other, num_epochs=1)
         digits = make_run_record(make_job({"name": "d"}), run_id="r-0003", dataset=DIGITS)
-        record_run(root, digits, top1_err=2.0, num_epochs=0)
+        log = record_run(root, digits, top1_err=2.0, num_epochs=0)
+        for number in (360, 100):
+            log.record(make_parity(DIGITS, number))
+        log.record(make_search("r-0003"))
         assert store.ingest() == ()
         cifar, digit = store.uses_of_test_sets()
         assert (cifar.name, cifar.dataset_sha256, cifar.num_runs) == ("cifar10", CIFAR10.sha256, 2)
         assert (cifar.num_figures, cifar.num_observed, cifar.total) == (2, 3, 5)
-        assert (digit.name, digit.num_runs, digit.total) == ("digits", 1, 1)
+        assert (digit.name, digit.num_runs, digit.num_figures) == ("digits", 1, 1)
+        assert (digit.num_comparisons, digit.num_searches, digit.total) == (2, 1, 4)
 
     def test_uses_are_counted_where_all_runs_share_a_data_set(
         self, store: ResultStore, root: Path
