@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from resnet_cluster.cli.output import (
     print_table,
     printable,
 )
-from resnet_cluster.cli.stores import is_newly_lost, leave, looked_up, opened_store
+from resnet_cluster.cli.stores import is_newly_lost, leave, looked_up, opened_store, remove_folder
 from resnet_cluster.cli.sweeps import (
     found_sweep,
     print_status,
@@ -168,7 +167,7 @@ def rm(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove a run: its events, checkpoints, weights and logs."""
-    from resnet_cluster.errors import PreflightError, UsageError
+    from resnet_cluster.errors import UsageError
 
     if (sweep := found_sweep(run)) is not None:
         if not yes and not _confirmed(f"Remove {sweep.name} ({sweep.sweep_id}), not its runs?"):
@@ -184,13 +183,7 @@ def rm(
             )
         if not yes and not _confirmed(f"Remove {found.name} ({found.run_id}), {found.run_dir}?"):
             raise UsageError(f"{found.name} is kept", mend="answer y, or give --yes")
-        try:
-            shutil.rmtree(found.run_dir)
-        except OSError as error:
-            raise PreflightError(
-                f"{error.filename}: {error.strerror}",
-                mend="see that the storage of the run is there and can be written",
-            ) from error
+        remove_folder(found.run_dir)
         store.forget(found.run_id)
     note(f"removed {found.name} ({found.run_id})")
 

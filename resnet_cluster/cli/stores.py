@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from resnet_cluster.cli.output import note
 from resnet_cluster.errors import (
+    PreflightError,
     ResnetClusterError,
     RunCancelledError,
     RunDivergedError,
@@ -55,6 +58,24 @@ def is_newly_lost(run: RunSummary) -> bool:
         return note_lost_owner(run.run_dir)
     except OSError:  # a storage that may only be read here
         return False
+
+
+def remove_folder(run_dir: Path) -> None:
+    """Remove a run's folder; one that is gone from a storage that is there is no error.
+
+    Raises:
+        PreflightError: it cannot be removed.
+    """
+    try:
+        shutil.rmtree(run_dir)
+    except OSError as error:
+        # A server's database keeps runs whose folders somebody has removed.
+        if run_dir.parent.is_dir() and not run_dir.exists():
+            return
+        raise PreflightError(
+            f"{error.filename}: {error.strerror}",
+            mend="see that the storage of the run is there and can be written",
+        ) from error
 
 
 def leave(ended: AttemptEnded, signal: int | None = None) -> NoReturn:

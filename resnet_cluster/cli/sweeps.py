@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from typing import TYPE_CHECKING
 
 from resnet_cluster.cli.output import Output, note, print_json, print_pairs, print_table
+from resnet_cluster.cli.stores import remove_folder
 from resnet_cluster.cli.sweep_rows import HEADER, hours_used, trial_objects, trial_rows
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def stop_sweep(sweep: SweepSummary, timeout: float) -> None:
 
 def remove_sweep(sweep: SweepSummary) -> None:
     """Remove a sweep's own folder; its trials' runs stay."""
-    from resnet_cluster.errors import PreflightError, UsageError
+    from resnet_cluster.errors import UsageError
     from resnet_cluster.results import RunState
 
     if sweep.state is RunState.RUNNING:
@@ -98,13 +98,7 @@ def remove_sweep(sweep: SweepSummary) -> None:
             f"{sweep.name} ({sweep.sweep_id}) is running",
             mend=f"stop it first with `resnet-cluster stop {sweep.name}`",
         )
-    try:
-        shutil.rmtree(sweep.sweep_dir)
-    except OSError as error:
-        raise PreflightError(
-            f"{error.filename}: {error.strerror}",
-            mend="see that the storage of the sweep is there and can be written",
-        ) from error
+    remove_folder(sweep.sweep_dir)
     note(f"removed {sweep.name} ({sweep.sweep_id}); the runs of its trials are kept")
 
 

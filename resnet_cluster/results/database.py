@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
@@ -15,6 +17,15 @@ from resnet_cluster.errors import IntegrityError, PreflightError, ResnetClusterE
 from resnet_cluster.results.mounts import network_file_system
 
 _REBUILT = "it is only an index, rebuilt from the runs' events when it is next opened"
+
+_ROLLED_BACK = "40"
+"""Class of PostgreSQL's codes for a deadlock, and for what a server that serialises refuses."""
+
+Value = TypeVar("Value")
+
+
+class ConflictError(Exception):
+    """Another process wrote the same rows: the transaction is undone, and may be tried again."""
 
 
 class Database:
@@ -63,11 +74,28 @@ class Database:
         Raises:
             PreflightError: the database does not answer, stays locked, or cannot be written.
             IntegrityError: it is damaged or is no database.
-            sqlalchemy.exc.IntegrityError: another process wrote the same row first.
+            ConflictError: another process wrote the same rows first; nothing of this is written.
             sqlalchemy.exc.DataError: a value is one that the database cannot hold.
         """
         with self._translated(), self._writing.begin() as connection:
             yield connection
+
+    def patiently(self, work: Callable[[], Value]) -> Value:
+        """What `work` returns, which is done again where another process wrote the same rows.
+
+        Raises:
+            PreflightError: the others kept writing until the timeout.
+        """
+        deadline = time.monotonic() + self.timeout_s
+        while True:
+            try:
+                return work()
+            except ConflictError as error:
+                if time.monotonic() > deadline:
+                    raise PreflightError(
+                        f"{self.where}: other processes kept writing for {self.timeout_s:g} s",
+                        mend="try again; nothing is lost",
+                    ) from error
 
     def close(self) -> None:
         """Give up what the driver holds."""
@@ -77,9 +105,11 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (exc.IntegrityError, exc.DataError):
+        except exc.DataError:
             raise
         except exc.DBAPIError as error:
+            if isinstance(error, exc.IntegrityError) or _code(error).startswith(_ROLLED_BACK):
+                raise ConflictError(str(error)) from error
             raise _for_users(error, self.where, self.timeout_s) from error
 
 
@@ -173,8 +203,12 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql(begin)
 
 
+def _code(error: exc.DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlite_errorname", "") or getattr(error.orig, "sqlstate", ""))
+
+
 def _for_users(error: exc.DBAPIError, where: str, timeout_s: float) -> ResnetClusterError:
-    code = str(getattr(error.orig, "sqlite_errorname", "") or getattr(error.orig, "sqlstate", ""))
+    code = _code(error)
     reason = " ".join(str(error.orig).split())
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "55P03")):
         return PreflightError(

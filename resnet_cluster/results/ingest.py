@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import time
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from resnet_cluster.errors import IntegrityError, PreflightError
+from resnet_cluster.errors import IntegrityError
 from resnet_cluster.results import schema
-from resnet_cluster.results.base import Record
 from resnet_cluster.results.database import Database
 from resnet_cluster.results.events import EventLog
 from resnet_cluster.results.records import (
@@ -24,10 +20,12 @@ from resnet_cluster.results.records import (
     RunRecord,
     RunState,
 )
-from resnet_cluster.results.rows import TABLES, attempt_row, row_of
-from resnet_cluster.results.setups import setup_columns
 from resnet_cluster.results.sweeps import PREFIX as SWEEP_PREFIX
+from resnet_cluster.results.writing import BrokenRunError, forget, insert, upsert_attempt
 from resnet_cluster.spec import load_resolved
+
+_BETWEEN = "/"
+"""Between names of events, which are names of files and have none."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +33,13 @@ class _Known:
     """What the store holds of a run."""
 
     run_id: str
-    events: frozenset[str]
+    text: str
+    """Names of its events."""
 
-
-class _BrokenRunError(Exception):
-    """A run's folder that cannot be taken in; the others can."""
+    @property
+    def events(self) -> frozenset[str]:
+        """Names of its events."""
+        return frozenset(self.text.split(_BETWEEN)) if self.text else frozenset()
 
 
 def ingest(database: Database, runs_root: Path) -> tuple[str, ...]:
@@ -57,15 +57,6 @@ def ingest(database: Database, runs_root: Path) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def forget(database: Database, run_ids: Iterable[str]) -> None:
-    """Remove runs from the store. Their folders, if they remain, are ingested again."""
-    gone = list(run_ids)
-    with database.writing() as connection:
-        for table in reversed(schema.metadata.sorted_tables):
-            if "run_id" in table.columns:
-                connection.execute(table.delete().where(table.c.run_id.in_(gone)))
-
-
 def _roots(database: Database) -> list[Path]:
     """The storages that have runs."""
     runs, storages = schema.runs, schema.storages
@@ -76,21 +67,21 @@ def _roots(database: Database) -> list[Path]:
         return [Path(root) for root in connection.scalars(query)]
 
 
-def _known_runs(
-    database: Database, root: Path, *where: sa.ColumnElement[bool]
-) -> dict[str, _Known]:
-    """What the store holds of a storage's runs that meet every condition, by folder."""
+def _known_runs(database: Database, root: Path, folder: str | None = None) -> dict[str, _Known]:
+    """What the store holds of a storage's runs, or of one folder's, by folder."""
     runs, storages, events = schema.runs, schema.storages, schema.events
     chosen = sa.select(runs.c.run_id, runs.c.folder).join(storages)
-    chosen = chosen.where(storages.c.root == str(root), *where)
-    run_ids = chosen.with_only_columns(runs.c.run_id)
-    query = sa.select(events.c.run_id, events.c.name).where(events.c.run_id.in_(run_ids))
-    names: dict[str, set[str]] = defaultdict(set)
+    chosen = chosen.where(storages.c.root == str(root))
+    if folder is not None:
+        chosen = chosen.where(runs.c.folder == folder)
+    # One text for each run: of many runs the names are millions, and most are never asked for.
+    together = sa.func.aggregate_strings(events.c.name, _BETWEEN).label("names")
+    query = sa.select(events.c.run_id, together).group_by(events.c.run_id)
+    query = query.where(events.c.run_id.in_(chosen.with_only_columns(runs.c.run_id)))
     with database.reading() as connection:
-        for run_id, name in connection.execute(query):
-            names[run_id].add(name)
+        names = {row.run_id: str(row.names) for row in connection.execute(query)}
         found = connection.execute(chosen).all()
-    return {folder: _Known(run_id, frozenset(names[run_id])) for run_id, folder in found}
+    return {name: _Known(run_id, names.get(run_id, "")) for run_id, name in found}
 
 
 def _ingest_storage(database: Database, root: Path) -> list[str]:
@@ -116,7 +107,7 @@ def _ingest_storage(database: Database, root: Path) -> list[str]:
     for folder in folders:
         try:
             warnings += _ingest_patiently(database, root, folder, ours.get(folder))
-        except (OSError, exc.DataError, _BrokenRunError) as error:
+        except (OSError, exc.DataError, BrokenRunError) as error:
             warnings.append(f"{root / folder}: not taken into the results: {error}")
     return warnings
 
@@ -124,18 +115,14 @@ def _ingest_storage(database: Database, root: Path) -> list[str]:
 def _ingest_patiently(
     database: Database, root: Path, folder: str, known: _Known | None
 ) -> list[str]:
-    deadline = time.monotonic() + database.timeout_s
-    while True:
-        try:
-            return _ingest_run(database, root, folder, known)
-        except exc.IntegrityError as error:
-            # Another process wrote the same rows between our look and our write: look again.
-            if time.monotonic() > deadline:
-                raise PreflightError(
-                    f"{database.where}: other processes kept writing for {database.timeout_s:g} s",
-                    mend="try again; nothing is lost",
-                ) from error
-            known = _known_runs(database, root, schema.runs.c.folder == folder).get(folder)
+    first = [known]
+
+    def ingest_run() -> list[str]:
+        # Where another process wrote the same rows between our look and our write, look again.
+        held = first.pop() if first else _known_runs(database, root, folder).get(folder)
+        return _ingest_run(database, root, folder, held)
+
+    return database.patiently(ingest_run)
 
 
 def _ingest_run(database: Database, root: Path, folder: str, known: _Known | None) -> list[str]:
@@ -153,9 +140,9 @@ def _ingest_run(database: Database, root: Path, folder: str, known: _Known | Non
         return [*warnings, f"{root / folder}: has events but no run"] if names else []
     if records or ends:
         with database.writing() as connection:
-            _insert(connection, run_id, root, folder, records)
+            insert(connection, run_id, root, folder, records)
             for end in ends:
-                _upsert_attempt(connection, run_id, end)
+                upsert_attempt(connection, run_id, end)
     return warnings
 
 
@@ -193,63 +180,5 @@ def _run_id(records: dict[str, AnyRecord]) -> str | None:
     try:
         load_resolved(run.job)
     except IntegrityError as error:
-        raise _BrokenRunError(f"{error.message}; {error.mend}") from error
+        raise BrokenRunError(f"{error.message}; {error.mend}") from error
     return run.run_id
-
-
-def _insert(
-    connection: sa.Connection, run_id: str, root: Path, folder: str, records: dict[str, AnyRecord]
-) -> None:
-    events = schema.events
-    held = set(connection.scalars(sa.select(events.c.name).where(events.c.run_id == run_id)))
-    new = {name: record for name, record in records.items() if name not in held}
-    owner: dict[str, Any] = {"run_id": run_id, "folder": folder}
-    if "run" in new:
-        owner["storage_id"] = _storage_id(connection, root)
-    elif "run" in records:
-        _move(connection, run_id, root, folder)
-    for kind, table in TABLES.items():
-        rows = [_row(record, owner) for record in new.values() if type(record) is kind]
-        if rows:
-            connection.execute(table.insert(), rows)
-    for record in new.values():
-        _upsert_attempt(connection, run_id, record)
-    if new:
-        connection.execute(events.insert(), [{"run_id": run_id, "name": name} for name in new])
-
-
-def _row(record: Record, owner: Mapping[str, Any]) -> dict[str, Any]:
-    more = setup_columns(record) if isinstance(record, RunRecord) else {}
-    return row_of(record, **owner, **more, event_name=record.event_name)
-
-
-def _storage_id(connection: sa.Connection, root: Path) -> int:
-    storages = schema.storages
-    query = sa.select(storages.c.storage_id).where(storages.c.root == str(root))
-    if connection.scalar(query) is None:
-        connection.execute(storages.insert(), {"root": str(root)})
-    return int(connection.execute(query).scalar_one())
-
-
-def _move(connection: sa.Connection, run_id: str, root: Path, folder: str) -> None:
-    runs, storages = schema.runs, schema.storages
-    query = sa.select(storages.c.root, runs.c.folder).join(storages).where(runs.c.run_id == run_id)
-    first = connection.execute(query).one()
-    if (first.root, first.folder) == (str(root), folder):
-        return
-    if (Path(first.root) / first.folder).is_dir():
-        raise _BrokenRunError(f"it is a copy of {Path(first.root) / first.folder}")
-    place = {"storage_id": _storage_id(connection, root), "folder": folder}
-    connection.execute(runs.update().where(runs.c.run_id == run_id).values(place))
-
-
-def _upsert_attempt(connection: sa.Connection, run_id: str, record: AnyRecord) -> None:
-    row = attempt_row(record)
-    if not row:
-        return
-    attempts = schema.attempts
-    update = attempts.update().where(
-        attempts.c.run_id == run_id, attempts.c.number == row["number"]
-    )
-    if connection.execute(update.values(row)).rowcount == 0:
-        connection.execute(attempts.insert(), {"run_id": run_id, **row})

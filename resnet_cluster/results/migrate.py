@@ -25,6 +25,10 @@ def bring_up_to_date(database: Database) -> None:
     with database.reading() as connection:
         if _version(connection) == schema.HEAD:
             return
+    database.patiently(lambda: _bring_up_to_date(database))
+
+
+def _bring_up_to_date(database: Database) -> None:
     with database.writing() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_POSTGRESQL_LOCK)))

@@ -23,18 +23,17 @@ def outlines(connection: sa.Connection) -> tuple[RunOutline, ...]:
     by_digest, states, figures = setups(connection), _states(connection), _figures(connection)
     epochs_done = _epochs_done(connection)
     artefacts = schema.artefacts
-    kept = sa.select(artefacts.c.run_id).where(artefacts.c.name == WEIGHTS)
-    with_weights = set(connection.scalars(kept))
+    without_weights = _runs_without(connection, artefacts, artefacts.c.name == WEIGHTS)
     found = []
     for at, run_id, name, seed, digest in connection.execute(_runs()).all():
-        state = states.get(run_id, RunState.PENDING)
+        state = states.get(run_id, RunState.SUCCEEDED)
         run = RunOutline(
             run_id,
             name,
             seed,
             state,
             epochs_done.get(run_id),
-            state is RunState.SUCCEEDED and run_id in with_weights,
+            state is RunState.SUCCEEDED and run_id not in without_weights,
             by_digest[digest],
             tuple(figures.get(run_id, ())),
         )
@@ -65,7 +64,7 @@ def _epochs_done(connection: sa.Connection) -> dict[str, int]:
 
 
 def _states(connection: sa.Connection) -> dict[str, RunState]:
-    """Of each run that has an attempt: most have succeeded, and of others the last tells."""
+    """Of each run that has not succeeded: most have, and of others the last attempt tells."""
     table = schema.attempts
     is_end = table.c.state == RunState.SUCCEEDED.value
     others = sa.select(
@@ -77,8 +76,17 @@ def _states(connection: sa.Connection) -> dict[str, RunState]:
             others.order_by(table.c.run_id, table.c.number)
         )
     }
-    succeeded = connection.scalars(sa.select(table.c.run_id).where(is_end))
-    return found | dict.fromkeys(succeeded, RunState.SUCCEEDED)
+    unended = _runs_without(connection, table, is_end)
+    return {run_id: found.get(run_id, RunState.PENDING) for run_id in unended}
+
+
+def _runs_without(
+    connection: sa.Connection, table: sa.Table, where: sa.ColumnElement[bool]
+) -> set[str]:
+    """The runs of which a table has no row that meets a condition: the few are quick to tell."""
+    runs = schema.runs
+    some = sa.exists().where(table.c.run_id == runs.c.run_id, where)
+    return set(connection.scalars(sa.select(runs.c.run_id).where(~some)))
 
 
 def _figures(connection: sa.Connection) -> dict[str, list[FigureOutline]]:

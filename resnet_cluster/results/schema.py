@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from resnet_cluster.results.base import Errors
 
-HEAD = "0006"
+HEAD = "0007"
 """Newest revision of the schema."""
 
 VERSION_TABLE = "resnet_cluster_version"
@@ -50,6 +50,12 @@ def _common() -> list[sa.Column[Any]]:
         sa.Column("schema_version", sa.Integer, nullable=False),
         sa.Column("at", Timestamp, nullable=False),
     ]
+
+
+def _only(index: sa.Index, where: sa.ColumnElement[bool]) -> None:
+    """Let an index have the rows that meet a condition, and no others."""
+    for options in (index.dialect_options["sqlite"], index.dialect_options["postgresql"]):
+        options["where"] = where
 
 
 def _errors(name: str, *, nullable: bool = False) -> list[sa.Column[Any]]:
@@ -99,6 +105,7 @@ runs = sa.Table(
 )
 """The last two are taken from the others, for questions about many runs (see `setups.py`)."""
 
+sa.Index("ix_runs_storage_id", runs.c.storage_id, runs.c.folder, runs.c.run_id)
 sa.Index("ix_runs_setup", runs.c.setup, runs.c.at, runs.c.run_id, runs.c.name, runs.c.seed)
 
 attempts = sa.Table(
@@ -132,6 +139,13 @@ epochs = sa.Table(
     *_errors("observed_test", nullable=True),
     sa.Column("train_seconds", sa.Double, nullable=False),
     sa.Column("images_per_second", sa.Double, nullable=False),
+)
+
+IS_OBSERVED = epochs.c.observed_test_num_images.is_not(None)
+"""Whether an epoch's errors on the test images were seen."""
+
+_only(
+    sa.Index("ix_epochs_observed", epochs.c.run_id, epochs.c.observed_test_num_images), IS_OBSERVED
 )
 
 evaluations = sa.Table(
@@ -202,3 +216,13 @@ events = sa.Table(
     sa.Column("name", sa.String(255), primary_key=True),
 )
 """Names of the events that the other tables hold."""
+
+IS_USE = sa.func.substr(events.c.name, sa.literal_column("1"), sa.literal_column("7")).in_(
+    [sa.literal_column(f"'{kind}'") for kind in ("parity-", "search-")]
+)
+"""Whether an event that has no table of its own used the test images.
+
+Its values stand in the text: SQLite takes an index of some rows for the same condition alone.
+"""
+
+_only(sa.Index("ix_events_uses", events.c.run_id, events.c.name), IS_USE)

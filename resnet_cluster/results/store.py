@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,14 +9,14 @@ from types import TracebackType
 
 import sqlalchemy as sa
 
-from resnet_cluster.errors import UnknownRunError, UsageError
-from resnet_cluster.results import ingest, reading, schema
+from resnet_cluster.results import ingest, reading, schema, writing
 from resnet_cluster.results.analyses import EnsembleRecord, NormsRecord, ResponsesRecord
 from resnet_cluster.results.database import Database
 from resnet_cluster.results.migrate import bring_up_to_date
 from resnet_cluster.results.outline import RunOutline
 from resnet_cluster.results.outlining import outlines
 from resnet_cluster.results.records import EpochRecord, EvaluationRecord
+from resnet_cluster.results.references import resolved
 from resnet_cluster.results.summary import RunSummary, UsesOfTestSet
 from resnet_cluster.results.uses import uses_of_test_sets
 
@@ -85,7 +84,7 @@ class ResultStore:
 
         A run whose folder remains comes back with the next `ingest`.
         """
-        ingest.forget(self._database, [run_id])
+        writing.forget(self._database, [run_id])
 
     def runs(self) -> tuple[RunSummary, ...]:
         """Every run, the oldest first."""
@@ -105,13 +104,9 @@ class ResultStore:
             UnknownRunError: there is none.
             UsageError: several ids begin so.
         """
-        runs = schema.runs
         with self._database.reading() as connection:
-            found = connection.execute(
-                sa.select(runs.c.run_id, runs.c.name).order_by(runs.c.at, runs.c.run_id)
-            ).all()
-        run_id = _resolved(reference, [(row.run_id, row.name) for row in found])
-        return self._summaries(runs.c.run_id == run_id)[0]
+            run_id = resolved(connection, reference)
+        return self._summaries(schema.runs.c.run_id == run_id)[0]
 
     def by_key(self, key: str) -> tuple[RunSummary, ...]:
         """The runs of one experiment, the oldest first."""
@@ -162,23 +157,3 @@ class ResultStore:
     def _summaries(self, *where: sa.ColumnElement[bool]) -> tuple[RunSummary, ...]:
         with self._database.reading() as connection:
             return reading.summaries(connection, *where)
-
-
-def _resolved(reference: str, runs: list[tuple[str, str]]) -> str:
-    if any(run_id == reference for run_id, _ in runs):
-        return reference
-    if named := [run_id for run_id, name in runs if name == reference]:
-        return named[-1]
-    begun = [run_id for run_id, _ in runs if reference and run_id.startswith(reference)]
-    if len(begun) == 1:
-        return begun[0]
-    if begun:
-        raise UsageError(
-            f"{len(begun)} runs have an id that begins with {reference!r}",
-            mend="give more of it: " + ", ".join(begun[:8]) + (", ..." if begun[8:] else ""),
-        )
-    near = difflib.get_close_matches(reference, [part for run in runs for part in run], n=1)
-    raise UnknownRunError(
-        f"no run has the id or name {reference!r}",
-        mend=f"did you mean {near[0]}?" if near else "`resnet-cluster list` shows the runs",
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,8 +15,7 @@ from resnet_cluster.results.summary import UsesOfTestSet
 
 def uses_of_test_sets(connection: sa.Connection) -> tuple[UsesOfTestSet, ...]:
     """How often each data set's test images have been used, by its name."""
-    evaluations, epochs = schema.evaluations, schema.epochs
-    ensembles, events = schema.ensembles, schema.events
+    evaluations, ensembles, events = schema.evaluations, schema.ensembles, schema.events
     names: dict[str, str] = {}
     num_runs: Counter[str] = Counter()
     by_setup: dict[str, str] = {}
@@ -24,11 +24,10 @@ def uses_of_test_sets(connection: sa.Connection) -> tuple[UsesOfTestSet, ...]:
         num_runs[found.sha256] += found.num_runs
         by_setup[found.setup] = found.sha256
     figures = _counts(connection, evaluations, evaluations.c.split == "test", by_setup)
-    observed = epochs.c.observed_test_num_images.is_not(None)
-    num_observed = _counts(connection, epochs, observed, by_setup)
+    num_observed = _counts(connection, schema.epochs, schema.IS_OBSERVED, by_setup)
     together = _counts(connection, ensembles, ensembles.c.split == "test", by_setup)
-    compared = _counts(connection, events, events.c.name.like("parity-%"), by_setup)
-    searched = _counts(connection, events, events.c.name.like("search-%"), by_setup)
+    compared = _counts(connection, events, _is_a("parity-"), by_setup)
+    searched = _counts(connection, events, _is_a("search-"), by_setup)
     return tuple(
         UsesOfTestSet(
             name=name,
@@ -58,15 +57,23 @@ def _counts(
         where: what rows count.
         sha256_of: each setup's data set.
     """
-    if len(shas := set(sha256_of.values())) == 1:  # the rule, and many times as quick to count
-        number = connection.scalar(sa.select(sa.func.count()).select_from(table).where(where))
-        return Counter({shas.pop(): number or 0})
-    by_run = sa.select(table.c.run_id, sa.func.count().label("number")).where(where)
-    by_run_id = by_run.group_by(table.c.run_id).subquery()
-    runs = schema.runs
-    query = sa.select(runs.c.setup, sa.func.sum(by_run_id.c.number)).select_from(runs)
-    query = query.join(by_run_id, by_run_id.c.run_id == runs.c.run_id).group_by(runs.c.setup)
     found: Counter[str] = Counter()
-    for setup, number in connection.execute(query):
-        found[sha256_of[setup]] += int(number)
+    shas = Counter(sha256_of.values())
+    most = max(shas, key=lambda sha256: shas[sha256], default="")
+    number = connection.scalar(sa.select(sa.func.count()).select_from(table).where(where)) or 0
+    if number and (others := [one for one, sha256 in sha256_of.items() if sha256 != most]):
+        for row in connection.execute(_by_setup(table, where, others)):
+            found[sha256_of[row.setup]] += row.number
+    found[most] = number - found.total()  # many times as quick as to ask for them run by run
     return found
+
+
+def _by_setup(table: sa.Table, where: sa.ColumnElement[bool], setups: list[str]) -> sa.Select[Any]:
+    runs = schema.runs
+    query = sa.select(runs.c.setup, sa.func.count().label("number")).join_from(table, runs)
+    return query.where(where, runs.c.setup.in_(setups)).group_by(runs.c.setup)
+
+
+def _is_a(kind: str) -> sa.ColumnElement[bool]:
+    """Whether an event's name begins so, by an index of the few that are uses."""
+    return schema.IS_USE & schema.events.c.name.startswith(kind)

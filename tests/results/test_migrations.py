@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from factories import make_job, make_run_record, record_run
+from older_stores import DUMPS, restore, revision_of
 from private_postgresql import PostgreSQL
 from sqlalchemy.dialects import registry
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -23,7 +24,7 @@ from resnet_cluster.errors import IntegrityError
 from resnet_cluster.results import EventLog, LayerNorms, NormsRecord, ResultStore, RunState, schema
 from resnet_cluster.results.migrate import MIGRATIONS
 
-DUMPS = sorted(Path(__file__).parent.glob("store_*.sql"))
+BEFORE_SETUPS = next(dump for dump in DUMPS if revision_of(dump) == "0005")
 POSTGRESQL: sa.Dialect = registry.load("postgresql")()
 
 
@@ -34,21 +35,20 @@ def revisions() -> list[str]:
 
 
 def test_there_is_a_store_of_every_revision() -> None:
-    assert [dump.stem.removeprefix("store_") for dump in DUMPS] == revisions()
+    assert [revision_of(dump) for dump in DUMPS] == revisions()
     assert revisions()[-1] == schema.HEAD
 
 
 @pytest.mark.parametrize("dump", DUMPS, ids=lambda dump: dump.stem)
-def test_a_store_of_an_older_version_opens(dump: Path, tmp_path: Path) -> None:
-    path = tmp_path / "store.db"
-    with sqlite3.connect(path) as connection:
-        connection.executescript(dump.read_text())
-    connection.close()
-    with ResultStore.open(f"sqlite:///{path}", runs_root=tmp_path / "runs") as store:
+def test_a_store_of_an_older_version_opens(dump: Path, store_url: str, tmp_path: Path) -> None:
+    restore(dump, store_url, tmp_path)
+    with ResultStore.open(store_url, runs_root=tmp_path / "runs") as store:
         (warning,) = store.ingest()
         assert "/nonexistent/runs" in warning
         run = store.run("cifar10_r20")
-        origins = [each.record.imported for each in store.runs() if each.record.imported]
+        runs, outlines = store.runs(), store.outlines()
+        (uses,) = store.uses_of_test_sets()
+    origins = [each.record.imported for each in runs if each.record.imported]
     assert [origin.file for origin in origins] == ["resnet20.pth"] * (dump.stem >= "store_0005")
     assert (run.run_id, run.key, run.state) == ("r-v1", "key-of-r-v1", RunState.SUCCEEDED)
     assert run.created_at == datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -59,6 +59,9 @@ def test_a_store_of_an_older_version_opens(dump: Path, tmp_path: Path) -> None:
     assert (run.epochs_done, run.last_epoch.train.top1_err) == (2, 59.5)
     assert run.evaluations[0].errors.top1_err == 8.61
     assert run.artefacts[0].num_bytes == 1_090_000
+    assert [(each.run_id, each.seed) for each in outlines] == [(each.run_id, 0) for each in runs]
+    assert [each.setup.job.model for each in outlines] == [each.job.model for each in runs]
+    assert (uses.num_runs, uses.num_figures, uses.num_observed) == (len(runs), 1, 2)
 
 
 def test_norms_that_an_older_version_passed_over_are_read(tmp_path: Path) -> None:
@@ -71,7 +74,8 @@ def test_norms_that_an_older_version_passed_over_are_read(tmp_path: Path) -> Non
     with sqlite3.connect(path) as connection:
         connection.execute("DROP TABLE norms")
         connection.execute("ALTER TABLE runs DROP COLUMN imported")
-        connection.execute("DROP INDEX ix_runs_setup")
+        for index in ("runs_setup", "runs_storage_id", "epochs_observed", "events_uses"):
+            connection.execute(f"DROP INDEX ix_{index}")
         connection.execute("ALTER TABLE runs DROP COLUMN seed")
         connection.execute("ALTER TABLE runs DROP COLUMN setup")
         connection.execute(f"UPDATE {schema.VERSION_TABLE} SET version_num = '0003'")
@@ -81,20 +85,30 @@ def test_norms_that_an_older_version_passed_over_are_read(tmp_path: Path) -> Non
         assert store.norms("r-0001") == (norms,)
 
 
-def test_a_setup_of_an_older_store_is_that_of_the_same_run_taken_in_now(tmp_path: Path) -> None:
-    path, fresh = tmp_path / "store.db", tmp_path / "fresh.db"
-    with sqlite3.connect(path) as connection:
-        connection.executescript(DUMPS[-2].read_text())
-    connection.close()
-    with ResultStore.open(f"sqlite:///{path}", runs_root=tmp_path / "none") as store:
+def test_a_setup_of_an_older_store_is_that_of_the_same_run_taken_in_now(
+    store_url: str, tmp_path: Path
+) -> None:
+    restore(BEFORE_SETUPS, store_url, tmp_path)
+    with ResultStore.open(store_url, runs_root=tmp_path / "none") as store:
         for run in store.runs():
             EventLog(tmp_path / "runs" / run.run_id).record(run.record)
-    with ResultStore.open(f"sqlite:///{fresh}", runs_root=tmp_path / "runs") as store:
+    fresh = f"sqlite:///{tmp_path / 'fresh.db'}"
+    with ResultStore.open(fresh, runs_root=tmp_path / "runs") as store:
         assert store.ingest() == ()
-    query = "SELECT run_id, seed, setup FROM runs ORDER BY run_id"
-    found = [sqlite3.connect(each).execute(query).fetchall() for each in (path, fresh)]
-    assert found[0] == found[1]
-    assert len({setup for _, _, setup in found[0]} - {""}) == 2
+    found = setups_in(store_url)
+    assert found == setups_in(fresh)
+    assert len({setup for _, _, setup in found} - {""}) == 2
+
+
+def setups_in(url: str) -> list[tuple[str, int, str]]:
+    """Id, seed and setup of each run."""
+    runs = schema.runs
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect() as connection:
+        query = sa.select(runs.c.run_id, runs.c.seed, runs.c.setup).order_by(runs.c.run_id)
+        found = [tuple(row) for row in connection.execute(query)]
+    engine.dispose()
+    return found
 
 
 def test_migrations_make_what_the_schema_says(tmp_path: Path) -> None:

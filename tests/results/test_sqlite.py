@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from factories import make_job, make_run_record, record_run
 
 from resnet_cluster.errors import IntegrityError, PreflightError, UsageError
-from resnet_cluster.results import ResultStore
+from resnet_cluster.results import ResultStore, schema
 
 RUN = make_run_record(make_job())
 
@@ -139,6 +140,26 @@ def test_reading_does_not_lock_others_out(path: Path, root: Path) -> None:
         assert len(store.runs()) == 1
         assert store.ingest() == ()  # nothing new: it only looks
         writer.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "where", "index"),
+    [
+        (schema.events, schema.IS_USE & schema.events.c.name.like("a%"), "ix_events_uses"),
+        (schema.epochs, schema.IS_OBSERVED, "ix_epochs_observed"),
+    ],
+)
+def test_uses_are_counted_by_an_index_of_them(
+    path: Path, root: Path, table: sa.Table, where: sa.ColumnElement[bool], index: str
+) -> None:
+    open_store(path, root).close()
+    engine = sa.create_engine(f"sqlite:///{path}")
+    query = sa.select(sa.func.count()).select_from(table).where(where)
+    text = query.compile(engine, compile_kwargs={"literal_binds": True})
+    with engine.connect() as connection:
+        (plan,) = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")
+    engine.dispose()
+    assert f"COVERING INDEX {index}" in plan[-1]
 
 
 def test_several_processes_may_be_the_first_to_open(path: Path, root: Path) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+import team
 from factories import (
     CIFAR10,
     DIGITS,
@@ -27,15 +32,19 @@ from resnet_cluster.errors import UnknownRunError, UsageError
 from resnet_cluster.results import (
     ArtefactRecord,
     AttemptStarted,
+    DatasetFacts,
     EnsembleRecord,
     Errors,
     EventLog,
     LayerNorms,
     LayerStd,
     NormsRecord,
+    ParityRecord,
     ResponsesRecord,
     ResultStore,
     RunState,
+    SearchRecord,
+    schema,
 )
 
 RUN = make_run_record(make_job(), run_id="r-0001")
@@ -49,6 +58,68 @@ print("ready", flush=True)
 sys.stdin.readline()
 print(store.ingest())
 """
+
+
+def make_parity(dataset: DatasetFacts, num_images: int) -> ParityRecord:
+    """A comparison of our pixels with torchvision's."""
+    return ParityRecord(
+        at=START,
+        dataset_name=dataset.name,
+        dataset_sha256=dataset.sha256,
+        pixels="v1, c",
+        num_images=num_images,
+        pixel_difference=0.0,
+        logit_difference=0.0,
+        max_logit_difference=0.0,
+        agreement=100.0,
+        top1_err=2.0,
+        reference_top1_err=2.0,
+    )
+
+
+def make_search(*run_ids: str) -> SearchRecord:
+    """A search for the best ensemble among runs, in which all of them joined."""
+    return SearchRecord(
+        at=START,
+        candidates=run_ids,
+        chosen=run_ids,
+        protocol="single",
+        average="softmax",
+        num_images=180,
+        top1_err=2.0,
+    )
+
+
+def team_at(url: str, root: Path) -> str:
+    """What the processes of `team.py` complained of; none of them is left."""
+    process = subprocess.Popen(
+        [sys.executable, team.__file__, url, str(root)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        _, complaints = process.communicate(timeout=team.DEADLINE_S + 30)
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return complaints if process.returncode else ""
+
+
+def rows_of(url: str) -> dict[str, list[str]]:
+    """Every row of a store by its table, but for the numbers that a server gives to storages."""
+    found = {}
+    engine = sa.create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.connect() as connection:
+        for table in schema.metadata.sorted_tables:
+            columns = [column for column in table.columns if column.name != "storage_id"]
+            found[table.name] = sorted(map(repr, connection.execute(sa.select(*columns))))
+    engine.dispose()
+    return found
 
 
 class TestContract:
@@ -157,12 +228,16 @@ class TestContract:
         other = make_run_record(make_job({"name": "other"}), run_id="r-0002")
         record_run(root, other, num_epochs=1)
         digits = make_run_record(make_job({"name": "d"}), run_id="r-0003", dataset=DIGITS)
-        record_run(root, digits, top1_err=2.0, num_epochs=0)
+        log = record_run(root, digits, top1_err=2.0, num_epochs=0)
+        for number in (360, 100):
+            log.record(make_parity(DIGITS, number))
+        log.record(make_search("r-0003"))
         assert store.ingest() == ()
         cifar, digit = store.uses_of_test_sets()
         assert (cifar.name, cifar.dataset_sha256, cifar.num_runs) == ("cifar10", CIFAR10.sha256, 2)
         assert (cifar.num_figures, cifar.num_observed, cifar.total) == (2, 3, 5)
-        assert (digit.name, digit.num_runs, digit.total) == ("digits", 1, 1)
+        assert (digit.name, digit.num_runs, digit.num_figures) == ("digits", 1, 1)
+        assert (digit.num_comparisons, digit.num_searches, digit.total) == (2, 1, 4)
 
     def test_uses_are_counted_where_all_runs_share_a_data_set(
         self, store: ResultStore, root: Path
@@ -340,6 +415,23 @@ class TestContract:
         runs = store.runs()
         assert [run.run_id for run in runs] == [f"r-{number:04d}" for number in range(12)]
         assert all(len(store.epochs(run.run_id)) == 5 for run in runs)
+
+    def test_a_team_ingests_while_others_train(
+        self, store_url: str, root: Path, tmp_path: Path
+    ) -> None:
+        for number in range(12):
+            job = make_job({"name": f"old-{number}", "seed": number})
+            run = make_run_record(job, run_id=f"r-old-{number:02d}", minute=-number)
+            record_run(root, run, top1_err=9.0, num_epochs=4)
+        assert team_at(store_url, root) == ""
+        alone = f"sqlite:///{tmp_path / 'alone.db'}"
+        with ResultStore.open(alone, runs_root=root) as store:
+            assert store.ingest() == ()
+            runs = store.runs()
+        with ResultStore.open(store_url, runs_root=root) as store:
+            assert store.runs() == runs
+        assert [run.state for run in runs] == [RunState.SUCCEEDED] * 15
+        assert rows_of(store_url) == rows_of(alone)
 
     def test_one_broken_run_does_not_hide_the_others(self, store: ResultStore, root: Path) -> None:
         record_run(root, make_run_record(make_job(), run_id="r-good"), top1_err=9.0)
