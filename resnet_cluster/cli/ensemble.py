@@ -210,8 +210,7 @@ def _predictions(run: RunSummary, identity: str, options: str) -> Predictions:
         IntegrityError: it is damaged, or of other images.
     """
     from resnet_cluster.errors import IntegrityError, PreflightError
-    from resnet_cluster.evaluation import Predictions, read_contents
-    from resnet_cluster.training.predictions import predictions_folder
+    from resnet_cluster.evaluation import Predictions, predictions_folder, read_contents
 
     folder = predictions_folder(run.run_dir, identity, "test", run.job.evaluate.select)
     contents = read_contents(folder)
