@@ -9,6 +9,7 @@ import typer
 from resnet_cluster import __version__
 from resnet_cluster.cli import (
     analyze,
+    compare,
     data,
     ensemble,
     evaluate,
@@ -61,6 +62,7 @@ app.command("resume")(submit.resume)
 app.command("rm")(runs.rm)
 app.command("evaluate")(evaluate.evaluate)
 app.command("ensemble")(ensemble.ensemble)
+app.command("compare")(compare.compare)
 app.command("analyze")(analyze.analyze)
 app.command("import")(importing.import_weights)
 app.command("export")(export.export)
