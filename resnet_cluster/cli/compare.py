@@ -156,7 +156,8 @@ def _with_predictions(
         command = shlex.join(["resnet-cluster", "evaluate", *lacking])
         note(
             "nothing is told of the test images, or of pairs of runs on them, where predictions "
-            f"are not kept: `{command} {options}` makes them"
+            f"are not kept: `{command} {options}` makes them; where they find no room, with a "
+            "larger --predictions-gb"
         )
     return tuple(
         Contender(group=group, wrong=_wrong(own) if len(own) == len(group.figures) else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -10,10 +11,11 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_cluster.report.pairing import Paired, paired
+from resnet_cluster.report.pairing import Paired, images_variance, paired
 from resnet_cluster.report.resampling import Interval, bootstrap, interval
 from resnet_cluster.report.seed_groups import SeedGroup, Unlike, differing
 from resnet_cluster.report.significance import (
+    DEVIATIONS_TOLD,
     RISK,
     McNemar,
     Needed,
@@ -64,7 +66,10 @@ class Contrast:
             kept: the difference is to be real in both senses (Berger, Technometrics 24, 1982,
             pp. 295-300). Of one run against one McNemar's. None where there is neither.
         p_holm: the same, adjusted for all pairs that are compared.
-        needed: seeds that would tell a difference of so many points; None where no spread is known.
+        needed: seeds that would tell a difference of so many points on these images; None where no
+            spread is known.
+        images_tell: points that so many images tell apart with 80 % power, for any others like
+            them, however many the seeds; None without two seeds of each whose predictions are kept.
     """
 
     first: SeedGroup
@@ -78,6 +83,7 @@ class Contrast:
     p: float | None
     p_holm: float | None
     needed: Needed | None
+    images_tell: float | None
 
     @property
     def outcome(self) -> Outcome:
@@ -125,6 +131,7 @@ def _contrast(first: Contender, second: Contender, points: float) -> Contrast:
         p=_p(test, of_runs, sound),
         p_holm=None,
         needed=needed(ours, theirs, points),
+        images_tell=_images_tell(pairs, ours, theirs),
     )
 
 
@@ -132,6 +139,14 @@ def _of_single_runs(pairs: Paired | None) -> McNemar | None:
     if pairs is None or pairs.counts.shape != (2, 2):
         return None
     return mcnemar(int(pairs.counts[1, 0]), int(pairs.counts[0, 1]))
+
+
+def _images_tell(
+    pairs: Paired | None, ours: Sequence[float], theirs: Sequence[float]
+) -> float | None:
+    if pairs is None or min(len(ours), len(theirs)) < 2:
+        return None
+    return DEVIATIONS_TOLD * math.sqrt(images_variance(pairs, ours, theirs))
 
 
 def _p(test: Welch | None, of_runs: McNemar | None, sound: Interval | None) -> float | None:

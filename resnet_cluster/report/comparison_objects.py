@@ -62,6 +62,7 @@ def _pair(contrast: Contrast, labels: Labels, *, is_family: bool) -> dict[str, A
         "outcome": contrast.outcome.value,
         "verdict": verdict_text(contrast, labels, is_family=is_family),
         "needed": contrast.needed and asdict(contrast.needed),
+        "images_tell": contrast.images_tell,
         "differs": {each.key: [each.first, each.second] for each in contrast.unlike},
     }
 

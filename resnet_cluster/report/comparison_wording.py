@@ -92,8 +92,16 @@ def _why_text(contrast: Contrast, names: tuple[str, str]) -> str:
     parts = []
     if contrast.welch is None and contrast.mcnemar is None:
         parts.append(_lacking_text(contrast, names))
-    parts.append(_needed_text(contrast, names))
-    return " ".join(parts)
+    parts += [_needed_text(contrast, names), _images_text(contrast)]
+    return " ".join(filter(None, parts))
+
+
+def _images_text(contrast: Contrast) -> str:
+    """That seeds are not all that is lacking."""
+    wanted, told = contrast.needed, contrast.images_tell
+    if wanted is None or told is None or told <= wanted.points:
+        return ""
+    return f"On other images like these no number of seeds tells less than {told:.2f} points apart."
 
 
 def _lacking_text(contrast: Contrast, names: tuple[str, str]) -> str:

@@ -125,11 +125,10 @@ def check_comparable(groups: Sequence[SeedGroup]) -> None:
     first, *others = groups
     for one in others:
         for field, words in _SHARED.items():
-            ours, theirs = (getattr(group.identity, field) for group in (first, one))
-            if ours != theirs:
+            if getattr(first.identity, field) != getattr(one.identity, field):
                 raise UsageError(
                     f"{first.name} and {one.name} cannot be compared: their {words} differ "
-                    f"({_short(ours)} and {_short(theirs)})",
+                    f"({_shared_text(first, field)} and {_shared_text(one, field)})",
                     mend="name runs that were trained and measured on the same images, alike",
                 )
     seen: dict[str, SeedGroup] = {}
@@ -151,6 +150,13 @@ _SHARED = {
     "protocol": "protocols",
 }
 """Parts of the identity that two figures must share to be compared, and what they are called."""
+
+
+def _shared_text(group: SeedGroup, field: str) -> str:
+    value = _short(getattr(group.identity, field))
+    if field != "dataset_sha256":
+        return value
+    return f"{plain(group.figures[0].run.setup.dataset.name)} {value}"
 
 
 def differing(first: Measured, second: Measured) -> tuple[Unlike, ...]:

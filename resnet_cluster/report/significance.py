@@ -24,10 +24,15 @@ RISK = 0.05
 POWER = 0.8
 """Chance of telling a difference, at the number of seeds that is said to be needed."""
 
+DEVIATIONS_TOLD = 2.8015852
+"""Of a normal value whose deviation is known, from zero, at which a test at 5 % has that power."""
+
 MOST_SEEDS = 1000
 """More than these of a group are not counted."""
 
-_FEW_DISCORDANT = 25
+FEW_DISCORDANT = 25
+"""Images that only one of two runs gets wrong, below which large numbers say nothing of them."""
+
 _FEW_SEEDS = 5
 
 
@@ -124,7 +129,7 @@ def mcnemar(only_first: int, only_second: int) -> McNemar:
     num = only_first + only_second
     fewer = min(only_first, only_second)
     tail = float(bdtr(fewer, num, 0.5))
-    if num < _FEW_DISCORDANT:
+    if num < FEW_DISCORDANT:
         p, method = min(1.0, 2 * tail), "exact"
     else:
         below = float(bdtr(fewer - 1, num, 0.5)) if fewer else 0.0

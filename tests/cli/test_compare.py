@@ -225,7 +225,7 @@ def test_runs_named_one_by_one(home: Path, call: Call) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"dataset": DIGITS, "data__name": "digits"}, "data sets"),
+        ({"dataset": DIGITS, "data__name": "digits"}, "data sets differ (cifar10 c1fac1fac1fa and"),
         (
             {"dataset": FACTS.model_copy(update={"num_train_images": 45_000})},
             "numbers of training images differ (50,000 and 45,000)",
@@ -300,6 +300,16 @@ def test_foreign_and_shortened_runs_are_marked(home: Path, call: Call) -> None:
     shown = " ".join(call("compare", "foreign", "short").out.split())
     assert "trained elsewhere" in shown
     assert "shortened from" in shown
+
+
+def test_names_are_shown_and_not_obeyed(home: Path, call: Call) -> None:
+    evil = FACTS.model_copy(update={"name": "\x1b[31mred\u202e"})
+    make_seeds(home, "r20", 0.12, dataset=evil)
+    make_seeds(home, "r56", 0.07, dataset=evil, model__depth=56)
+    make_run(home, "other", make_wrong(9, 0.1), is_kept=False)
+    shown = call("compare", "r20-0", "r56-0").out + call("compare", "r20-0", "other").err
+    assert "\\x1b[31mred\\u202e" in shown
+    assert not {"\x1b", "\u202e"} & set(shown)
 
 
 def test_torch_is_not_imported(home: Path, call: Call) -> None:

@@ -95,6 +95,10 @@ def test_a_difference_of_these_images_alone_is_not_settled() -> None:
     assert found.outcome is Outcome.OPEN
     assert found.welch == seeds_only.welch
     assert "by the interval" in words_of(found)
+    # Thirty-eight of the thousand images have one group err: 38 * 0.001^2, less what seeds explain.
+    assert found.images_tell == pytest.approx(2.80 * 100 * 38**0.5 / 1000, rel=0.05)
+    assert f"no number of seeds tells less than {found.images_tell:.2f} points" in words_of(found)
+    assert seeds_only.images_tell is None
 
 
 def test_what_is_said_where_nothing_is_settled() -> None:

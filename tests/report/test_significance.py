@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from resnet_cluster.report.significance import (
+    DEVIATIONS_TOLD,
     MOST_SEEDS,
     holm,
     mcnemar,
@@ -112,6 +113,11 @@ def test_power_is_that_of_the_noncentral_t_and_of_a_simulation(points: float, st
     groups = draw.normal(0, std, (2, 10_000, num)) + np.array([points, 0])[:, None, None]
     told = stats.ttest_ind(*groups, axis=1).pvalue <= 0.05
     assert told.mean() == pytest.approx(found[1], abs=0.015)
+
+
+def test_what_is_told_of_a_value_whose_deviation_is_known() -> None:
+    power_of = stats.norm.sf(stats.norm.isf(0.025) - DEVIATIONS_TOLD)
+    assert power_of == pytest.approx(0.8, abs=1e-6)
 
 
 def test_seeds_still_needed() -> None:
