@@ -159,9 +159,11 @@ def _with_predictions(
             f"are not kept: `{command} {options}` makes them; where they find no room, with a "
             "larger --predictions-gb"
         )
+    whole = [len(own) == len(group.figures) for group, own in zip(groups, kept, strict=True)]
+    wrong = iter(_wrong([own for own, is_whole in zip(kept, whole, strict=True) if is_whole]))
     return tuple(
-        Contender(group=group, wrong=_wrong(own) if len(own) == len(group.figures) else None)
-        for group, own in zip(groups, kept, strict=True)
+        Contender(group=group, wrong=next(wrong) if is_whole else None)
+        for group, is_whole in zip(groups, whole, strict=True)
     )
 
 
@@ -185,8 +187,8 @@ def _folder(store: ResultStore, run_id: str, group: SeedGroup) -> Path | None:
     return folder
 
 
-def _wrong(folders: Sequence[Path]) -> NDArray[np.bool_]:
-    """What each run gets wrong, bool [runs, images]; files are hashed on all cores."""
+def _wrong(groups: Sequence[Sequence[Path]]) -> list[NDArray[np.bool_]]:
+    """What each group's runs get wrong, bool [runs, images]; files are hashed on all cores."""
     from concurrent.futures import ThreadPoolExecutor
 
     import numpy as np
@@ -194,7 +196,8 @@ def _wrong(folders: Sequence[Path]) -> NDArray[np.bool_]:
     from resnet_cluster.evaluation import wrong_images
 
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(wrong_images, folders)))
+        found = pool.map(wrong_images, [folder for folders in groups for folder in folders])
+        return [np.stack([next(found) for _ in folders]) for folders in groups]
 
 
 def _print(contenders: Sequence[Contender], contrasts: Sequence[Contrast], output: Output) -> None:

@@ -54,7 +54,7 @@ def test_at_most_one_family_in_twenty_has_a_wrong_verdict(
     has_images: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resampling, "DRAWS", 10)
-    draw, rounds, num_wrong = np.random.default_rng(11), 200, 0
+    draw, rounds, num_wrong = np.random.default_rng(11), 120, 0
     for _ in range(rounds):
         hardness = draw.normal(-3, 2, NUM_IMAGES)
         odds = hardness + draw.normal(0, 0.8, (3, 1, NUM_IMAGES)) + draw.normal(0, 0.1, (3, 3, 1))
