@@ -10,6 +10,7 @@ from resnet_cluster import __version__
 from resnet_cluster.cli import (
     ablate,
     analyze,
+    compare,
     data,
     ensemble,
     evaluate,
@@ -63,6 +64,7 @@ app.command("resume")(submit.resume)
 app.command("rm")(runs.rm)
 app.command("evaluate")(evaluate.evaluate)
 app.command("ensemble")(ensemble.ensemble)
+app.command("compare")(compare.compare)
 app.command("analyze")(analyze.analyze)
 app.command("import")(importing.import_weights)
 app.command("export")(export.export)

@@ -10,14 +10,14 @@ import typer
 
 from resnet_cluster.cli.output import Output, OutputOption, as_json, note, print_json
 from resnet_cluster.cli.protocols import (
-    AverageName,
     AverageOption,
-    ProtocolName,
     ProtocolOption,
     RunsArgument,
     ScalesOption,
     ViewOption,
     choices,
+    one_protocol,
+    options_text,
 )
 from resnet_cluster.cli.stores import looked_up, opened_store
 from resnet_cluster.cli.weights import counting
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from resnet_cluster.evaluation import Choice, EnsembleScore, Predictions
     from resnet_cluster.results import EnsembleRecord, RunSummary
-    from resnet_cluster.spec import Average, EvaluateSpec, Protocol
+    from resnet_cluster.spec import Average
 
 
 def ensemble(
@@ -49,9 +49,10 @@ def ensemble(
         found = sorted((looked_up(store, run) for run in runs), key=lambda run: run.run_id)
     _check_runs(found)
     chosen = [choices(run, protocol, scales, view, average) for run in found]
-    identity, averaged = _one_protocol(found, chosen, protocol)
+    identity, averaged = one_protocol(found, chosen, protocol)
+    options = options_text(protocol, scales, view, average)
     if greedy:
-        _search(found, identity, averaged, most, _options(protocol, scales, view, average), output)
+        _search(found, identity, averaged, most, options, output)
         return
     members = tuple(run.run_id for run in found)
     name = EnsembleRecord.name_of(members, identity, averaged, "test")
@@ -60,7 +61,6 @@ def ensemble(
     if name in log.names():
         note("this ensemble has been measured before")
     else:
-        options = _options(protocol, scales, view, average)
         score = _measured([_predictions(run, identity, options) for run in found], averaged)
         log.record(_record(found, identity, averaged, score))
     record = log.load(name)
@@ -153,50 +153,6 @@ def _check_runs(runs: Sequence[RunSummary]) -> None:
         )
 
 
-def _one_protocol(
-    runs: Sequence[RunSummary], chosen: Sequence[EvaluateSpec], kind: ProtocolName
-) -> tuple[str, Average]:
-    """The identity of the protocol of all, and what is averaged.
-
-    Raises:
-        UsageError: their jobs make different protocols of the same word.
-    """
-    from resnet_cluster.errors import UsageError
-
-    identities = {
-        _built(run, evaluate).identity: run.name for run, evaluate in zip(runs, chosen, strict=True)
-    }
-    averages = {evaluate.average for evaluate in chosen}
-    if len(identities) > 1 or len(averages) > 1:
-        ours = ", ".join(f"{identity} for {name}" for identity, name in identities.items())
-        raise UsageError(
-            f"the jobs of these runs mean different things by {kind}: {ours}",
-            mend="name what is averaged with --average, and the scales with --scales; the size of "
-            "the views is that of the training",
-        )
-    (identity,), (average,) = identities, averages
-    return identity, average
-
-
-def _built(run: RunSummary, evaluate: EvaluateSpec) -> Protocol:
-    from resnet_cluster.spec import protocols
-
-    job = run.job.model_copy(update={"evaluate": evaluate})
-    (protocol,) = protocols(job, None if run.job.data.view else run.dataset.image_size)
-    return protocol
-
-
-def _options(
-    protocol: ProtocolName, scales: str | None, view: str | None, average: AverageName | None
-) -> str:
-    """The same of `evaluate`."""
-    words = ["--protocol", protocol]
-    words += ["--scales", scales] if scales else []
-    words += ["--view", view] if view else []
-    words += ["--average", average] if average else []
-    return shlex.join(words)
-
-
 def _predictions(run: RunSummary, identity: str, options: str) -> Predictions:
     """What was kept of a run.
 
@@ -210,8 +166,7 @@ def _predictions(run: RunSummary, identity: str, options: str) -> Predictions:
         IntegrityError: it is damaged, or of other images.
     """
     from resnet_cluster.errors import IntegrityError, PreflightError
-    from resnet_cluster.evaluation import Predictions, read_contents
-    from resnet_cluster.training.predictions import predictions_folder
+    from resnet_cluster.evaluation import Predictions, predictions_folder, read_contents
 
     folder = predictions_folder(run.run_dir, identity, "test", run.job.evaluate.select)
     contents = read_contents(folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from resnet_cluster.data import Manifest
     from resnet_cluster.results import RunSummary
-    from resnet_cluster.spec import EvaluateSpec
+    from resnet_cluster.spec import Average, EvaluateSpec, Protocol
 
 
 class ProtocolName(StrEnum):
@@ -89,6 +91,50 @@ def choices(
             message = f"--scales {scales} is not a list of rising sizes"
             mend = "give 1 to 8 whole numbers from 8 to 4096, such as 224,256,384"
         raise UsageError(message, mend=mend) from None
+
+
+def one_protocol(
+    runs: Sequence[RunSummary], chosen: Sequence[EvaluateSpec], kind: ProtocolName
+) -> tuple[str, Average]:
+    """The identity of the protocol of all, and what is averaged.
+
+    Raises:
+        UsageError: their jobs make different protocols of the same word.
+    """
+    from resnet_cluster.errors import UsageError
+
+    identities = {
+        _built(run, evaluate).identity: run.name for run, evaluate in zip(runs, chosen, strict=True)
+    }
+    averages = {evaluate.average for evaluate in chosen}
+    if len(identities) > 1 or len(averages) > 1:
+        ours = ", ".join(f"{identity} for {name}" for identity, name in identities.items())
+        raise UsageError(
+            f"the jobs of these runs mean different things by {kind}: {ours}",
+            mend="name what is averaged with --average, and the scales with --scales; the size of "
+            "the views is that of the training",
+        )
+    (identity,), (average,) = identities, averages
+    return identity, average
+
+
+def _built(run: RunSummary, evaluate: EvaluateSpec) -> Protocol:
+    from resnet_cluster.spec import protocols
+
+    job = run.job.model_copy(update={"evaluate": evaluate})
+    (protocol,) = protocols(job, None if run.job.data.view else run.dataset.image_size)
+    return protocol
+
+
+def options_text(
+    protocol: ProtocolName, scales: str | None, view: str | None, average: AverageName | None
+) -> str:
+    """The same of `evaluate`."""
+    words = ["--protocol", protocol]
+    words += ["--scales", scales] if scales else []
+    words += ["--view", view] if view else []
+    words += ["--average", average] if average else []
+    return shlex.join(words)
 
 
 def own_dataset(run: RunSummary) -> Manifest:

@@ -1,82 +1,28 @@
-"""What a network said of each view of each image, kept so that nothing need be measured twice.
-
-<folder>/contents.json     what was measured, and the files with their SHA-256; written last
-<folder>/000-of-002.npy    one rank's images, a record each, in the order of their numbers
-
-Log-probabilities are float16. The five best of each view lie beside them in float32 and take their
-places when they are read, so that rounding decides between no two of them. The folder is a cache:
-it may be removed, and measuring again makes it anew.
-"""
+"""Predictions on their way to the disk, and back: what `contents` says of a folder."""
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from resnet_cluster.errors import IntegrityError
-from resnet_cluster.files import sha256_of, sync, write_whole
+from resnet_cluster.evaluation.contents import (
+    PredictionsFile,
+    damaged,
+    open_records,
+    read_contents,
+    record_type,
+)
+from resnet_cluster.files import sha256_of, sync
 
-_CONTENTS = "contents.json"
-_NUM_BEST = 5
 _LEAST = float(torch.finfo(torch.float16).min)
-
-
-class PredictionsFile(BaseModel):
-    """One rank's images."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    name: str = Field(pattern=r"^\d{3,}-of-\d{3,}\.npy$")
-    sha256: str
-    num_bytes: int = Field(ge=0)
-
-
-class Contents(BaseModel):
-    """What a folder of predictions holds."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    protocol: str
-    split: str
-    select: str
-    step: int
-    """Of the weights."""
-    dataset_sha256: str
-    num_images: int = Field(ge=1)
-    num_views: int = Field(ge=1)
-    num_classes: int = Field(ge=1)
-    files: tuple[PredictionsFile, ...] = ()
-
-    @property
-    def num_bytes(self) -> int:
-        """Size of all files."""
-        return self.num_images * record_type(self.num_views, self.num_classes).itemsize
-
-
-def record_type(num_views: int, num_classes: int) -> np.dtype[Any]:
-    """One image: its number, its class, and what the network said of it."""
-    num_best = min(_NUM_BEST, num_classes)
-    return np.dtype(
-        [
-            ("sample_id", "<i8"),
-            ("label", "<i4"),
-            ("log_probs", "<f2", (num_views, num_classes)),
-            ("best", "<i4", (num_views, num_best)),
-            ("best_log_probs", "<f4", (num_views, num_best)),
-            # Which of the best of the averaged scores is the image's class, if one is.
-            ("hits", "?", (num_best,)),
-        ]
-    )
 
 
 class PredictionsWriter:
@@ -179,32 +125,6 @@ class PredictionsWriter:
             os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
 
-def seal_predictions(folder: Path, contents: Contents) -> None:
-    """Say that the files of `contents` are whole, and remove those of another time.
-
-    Raises:
-        OSError: the disk cannot be written.
-    """
-    write_whole(folder / _CONTENTS, contents.model_dump_json(indent=1).encode() + b"\n")
-    kept = {_CONTENTS, *(file.name for file in contents.files)}
-    for path in folder.iterdir():
-        if path.name not in kept:
-            path.unlink(missing_ok=True)
-
-
-def break_seal(folder: Path) -> None:
-    """Say that what is in the folder is no longer to be read."""
-    (folder / _CONTENTS).unlink(missing_ok=True)
-
-
-def read_contents(folder: Path) -> Contents | None:
-    """What the folder holds; None where it holds nothing whole, or nothing that can be read."""
-    try:
-        return Contents.model_validate_json((folder / _CONTENTS).read_bytes())
-    except (OSError, ValidationError):
-        return None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Scores:
     """Some images, as a run saw them.
@@ -233,14 +153,14 @@ class Predictions:
     def __init__(self, folder: Path) -> None:
         contents = read_contents(folder)
         if contents is None:
-            raise _damaged(folder, "it has no contents that can be read")
+            raise damaged(folder, "it has no contents that can be read")
         self.folder, self.contents = folder, contents
         kind = record_type(contents.num_views, contents.num_classes)
-        self._files = [_records(folder, file, kind) for file in contents.files]
+        self._files = [open_records(folder, file, kind) for file in contents.files]
         self._ids = [np.ascontiguousarray(records["sample_id"]) for records in self._files]
         ids = np.sort(np.concatenate([*self._ids, np.empty(0, np.int64)]))
         if not np.array_equal(ids, np.arange(contents.num_images)):
-            raise _damaged(folder, f"its files do not hold {contents.num_images} images once each")
+            raise damaged(folder, f"its files do not hold {contents.num_images} images once each")
 
     def scores(self, start: int, end: int) -> Scores:
         """Those of the images from `start` to before `end`."""
@@ -259,33 +179,7 @@ class Predictions:
         )
 
 
-def _records(folder: Path, file: PredictionsFile, kind: np.dtype[Any]) -> NDArray[Any]:
-    path = folder / file.name
-    try:
-        if sha256_of(path) != file.sha256:
-            raise _damaged(folder, f"the SHA-256 of {file.name} differs")
-        records: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise _damaged(folder, f"{file.name} cannot be read") from error
-    if records.dtype != kind or records.ndim != 1:
-        raise _damaged(folder, f"{file.name} does not hold what the contents say")
-    return records
-
-
-def _damaged(folder: Path, why: str) -> IntegrityError:
-    return IntegrityError(
-        f"{folder}: {why}",
-        mend="remove the folder, and measure the run again with `resnet-cluster evaluate`",
-    )
-
-
 def in_rows(num_images: int, num_rows: int) -> Iterator[tuple[int, int]]:
     """First and end of each group of rows."""
     for start in range(0, num_images, num_rows):
         yield start, min(start + num_rows, num_images)
-
-
-def total_bytes(folders: Sequence[Path]) -> int:
-    """Size of whole predictions in several folders."""
-    found = (read_contents(folder) for folder in folders)
-    return sum(contents.num_bytes for contents in found if contents)

@@ -11,9 +11,9 @@ from rich.text import Text
 
 
 def build_grid(title: str) -> Grid:
-    """A table without columns yet."""
+    """A table without columns yet; without a title where that is empty."""
     return Grid(
-        title=Text(title, style="bold"),
+        title=Text(title, style="bold") if title else None,
         title_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,

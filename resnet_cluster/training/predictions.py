@@ -16,6 +16,7 @@ from resnet_cluster.evaluation import (
     PredictionsWriter,
     Score,
     break_seal,
+    predictions_folder,
     seal_predictions,
     total_bytes,
 )
@@ -24,14 +25,6 @@ from resnet_cluster.training.context import Context
 from resnet_cluster.training.split import EvalSplit
 
 _LOG = logging.getLogger(__name__)
-
-FOLDER = "predictions"
-"""In a run's folder; one folder for each protocol, split and rule of selection in it."""
-
-
-def predictions_folder(run_dir: Path, protocol: str, split: str, select: str) -> Path:
-    """Where a run's predictions are, if it has them."""
-    return run_dir / FOLDER / f"{protocol}-{split}-{select}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +40,7 @@ class Shelf:
     def refusal(self, contents: Contents) -> str:
         """Why there is no room for these; empty where there is."""
         folder = self.folder(contents)
-        others = [other for other in (self.run_dir / FOLDER).glob("*") if other != folder]
+        others = [other for other in folder.parent.glob("*") if other != folder]
         left = self.limit_bytes - total_bytes(others)
         if contents.num_bytes <= left:
             return ""

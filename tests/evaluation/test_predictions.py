@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from resnet_cluster.evaluation import (
     evaluate_ensemble,
     read_contents,
     seal_predictions,
+    wrong_images,
 )
 from resnet_cluster.files import sha256_of
 
@@ -227,3 +230,36 @@ def test_a_disk_without_room_is_noticed_before_anything_is_written(tmp_path: Pat
             tmp_path / "p", "000-of-001.npy", np.arange(1000), num_views=1, num_classes=10
         )
     assert os.listdir(tmp_path / "p") == []
+
+
+@pytest.mark.parametrize("world_size", [1, 3])
+def test_images_that_a_run_gets_wrong(tmp_path: Path, world_size: int) -> None:
+    logits = make_logits(4, 3)
+    folder = keep(tmp_path, logits, world_size=world_size)
+    expected = mean_of(logits, "softmax").argmax(axis=1) != make_labels(3)
+    assert 0 < expected.sum() < NUM_IMAGES
+    np.testing.assert_array_equal(wrong_images(folder), expected)
+
+
+def test_no_correctness_is_read_of_damaged_predictions(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match="no contents"):
+        wrong_images(tmp_path)
+    folder = keep(tmp_path, make_logits(4, 12), world_size=2)
+    contents = read_contents(folder)
+    assert contents is not None
+    seal_predictions(folder, contents.model_copy(update={"files": contents.files[:1]}))
+    with pytest.raises(IntegrityError, match="23 images once each"):
+        wrong_images(folder)
+    path = folder / contents.files[0].name
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(IntegrityError, match="SHA-256"):
+        wrong_images(folder)
+
+
+def test_correctness_is_read_without_torch(tmp_path: Path) -> None:
+    keep(tmp_path, make_logits(4, 12))
+    program = (
+        "import sys, pathlib; from resnet_cluster.evaluation import wrong_images; "
+        f"wrong_images(pathlib.Path({str(tmp_path)!r})); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

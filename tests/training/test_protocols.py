@@ -18,12 +18,11 @@ from torchvision.transforms import functional
 from resnet_cluster.data import load_manifest, prepare
 from resnet_cluster.data.encoding import Encoding
 from resnet_cluster.errors import UsageError
-from resnet_cluster.evaluation import Predictions
+from resnet_cluster.evaluation import Predictions, predictions_folder
 from resnet_cluster.nets import build_net
 from resnet_cluster.spec import Centre, JobSpec, MultiScale, TenCrops
 from resnet_cluster.training import LocalContext
 from resnet_cluster.training.measure import measure
-from resnet_cluster.training.predictions import predictions_folder
 
 SCALES = (56, 64, 80)
 
