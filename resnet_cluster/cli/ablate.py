@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from resnet_cluster.cli.output import Output, OutputOption, counted, note, print_json, print_table
 from resnet_cluster.cli.stores import opened_store
-from resnet_cluster.cli.submit import AddressOption, WorkersOption
+from resnet_cluster.cli.submit import AddressOption, DetachOption, WorkersOption
 from resnet_cluster.cli.sweep_rows import HEADER, is_done, trial_objects, trial_rows
 from resnet_cluster.cli.sweeping import How, run
 from resnet_cluster.errors import UsageError
@@ -18,6 +19,14 @@ from resnet_cluster.errors import UsageError
 if TYPE_CHECKING:
     from resnet_cluster.cluster.sweep_plan import PlannedSweep
     from resnet_cluster.results import RunSummary
+
+
+class SchedulerChoice(StrEnum):
+    """Schedulers; named here too, so that `--help` need not import them."""
+
+    none = "none"
+    asha = "asha"
+
 
 MANY = 1000
 """Trials; more are started with --yes only."""
@@ -60,6 +69,9 @@ def ablate(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop all where one has failed.")
     ] = False,
+    scheduler: Annotated[
+        SchedulerChoice, typer.Option(help="asha stops trials early that fall behind.")
+    ] = SchedulerChoice.none,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the trials.")] = False,
     rerun: Annotated[
         bool, typer.Option("--rerun", help="Run trials again that have a run.")
@@ -68,9 +80,11 @@ def ablate(
         bool, typer.Option("--yes", "-y", help=f"Start more than {MANY:,} trials.")
     ] = False,
     address: AddressOption = None,
+    detach: DetachOption = False,
     output: OutputOption = Output.table,
 ) -> None:
     """Train variants of a job; what is in the store is not trained again."""
+    from resnet_cluster.cluster.sweep_order import SweepOptions
     from resnet_cluster.cluster.sweep_plan import (
         check_failures,
         found_runs,
@@ -102,14 +116,13 @@ def ablate(
             note(f"would be refused: {failure.message}\n  mend: {failure.mend}")
         return
     check_failures(planned.failures)
-    how = How(
-        address=address,
+    options = SweepOptions(
         trials_per_gpu=trials_per_gpu,
         retries=retries,
         fail_fast=fail_fast,
-        rerun=rerun,
-        output=output,
+        scheduler=scheduler.value,
     )
+    how = How(address=address, detach=detach, options=options, rerun=rerun, output=output)
     with opened_store() as store:
         run(planned, found_runs(planned, store), store, how)
 

@@ -12,7 +12,7 @@ import typer
 
 from resnet_cluster.cli.output import Output, OutputOption, note, print_json, print_pairs
 from resnet_cluster.cli.stores import leave, looked_up, opened_store
-from resnet_cluster.errors import IntegrityError, RunDivergedError, RunTakenError, UsageError
+from resnet_cluster.errors import IntegrityError, RunDivergedError, RunTakenError
 
 if TYPE_CHECKING:
     from resnet_cluster.cluster.driver import Tell
@@ -193,16 +193,11 @@ def _follow(run: RunSummary, how: How) -> NoReturn:
 
 def _detach(planned: PlannedJob, claim: Claim, store: ResultStore, how: How) -> None:
     """Leave a run to the cluster."""
-    from resnet_cluster.cluster.connection import chosen_address
+    from resnet_cluster.cluster.connection import needed_address
     from resnet_cluster.cluster.detached import detach
     from resnet_cluster.home import runs_root
 
-    address = chosen_address(how.address)
-    if address is None:
-        raise UsageError(
-            "an embedded cluster ends with this command, so there is nothing to detach from",
-            mend="name a running cluster with --address, or leave --detach out",
-        )
+    address = needed_address(how.address)
     run_id = detach(planned, runs_root(), address, claim).run.run_id
     store.ingest()
     run = store.run(run_id)

@@ -15,6 +15,7 @@ from resnet_cluster.results import RunState
 
 if TYPE_CHECKING:
     from resnet_cluster.cluster.sweep_launch import SweepLaunch, TellTrial
+    from resnet_cluster.cluster.sweep_order import SweepOptions
     from resnet_cluster.cluster.sweep_plan import PlannedSweep
     from resnet_cluster.results import ResultStore, RunSummary, SweepSummary
 
@@ -26,9 +27,8 @@ class How:
     """How a sweep is to be run and shown."""
 
     address: str | None
-    trials_per_gpu: int
-    retries: int
-    fail_fast: bool
+    detach: bool
+    options: SweepOptions
     rerun: bool
     output: Output
 
@@ -45,20 +45,27 @@ def run(
         how: how.
     """
     from resnet_cluster.cluster.sweep_claim import check_sweep, claim_sweep
-    from resnet_cluster.cluster.sweep_launch import launch_sweep, to_do
+    from resnet_cluster.cluster.sweep_launch import detach_sweep, launch_sweep, to_do
     from resnet_cluster.home import runs_root
 
     existing = check_sweep(planned, runs_root())
     elsewhere = () if how.rerun else _driven_elsewhere(planned, runs, existing)
-    wanted = _wanted(planned, runs, elsewhere, rerun=how.rerun)
+    _say_the_rule(planned, how)
+    settled = {run.key for run in elsewhere} | _stopped(existing, runs, how)
+    wanted = _wanted(planned, runs, settled, rerun=how.rerun)
     _say_what_is_to_do(planned, wanted)
     if not wanted:
-        sweep = claim_sweep(planned, runs_root())
+        sweep = claim_sweep(planned, runs_root(), scheduler=how.options.scheduler)
         _print_id(sweep, how.output)
         _await(elsewhere)
         _print_state(sweep, store, how.output)
         return
     todo = to_do(planned.trials, wanted, store, runs_root())
+    if how.detach:
+        sweep = detach_sweep(todo, runs_root(), _launch(planned, how))
+        note(f"look at it with `resnet-cluster status {sweep.name}`")
+        _print_id(sweep, how.output)
+        return
     launched = launch_sweep(todo, runs_root(), _launch(planned, how))
     if launched.ended.state is RunState.SUCCEEDED:
         _await(elsewhere)
@@ -71,20 +78,43 @@ def run(
 def _wanted(
     planned: PlannedSweep,
     runs: Mapping[str, RunSummary],
-    elsewhere: Collection[RunSummary],
+    settled: Collection[str],
     *,
     rerun: bool,
 ) -> dict[int, RunSummary | None]:
-    """The trials that are to be run, each with the run that goes on, if there is one."""
-    others = {run.key for run in elsewhere}
+    """The trials that are to be run, each with the run that goes on, if there is one.
+
+    Args:
+        planned: the sweep.
+        runs: what was found of its trials, by key.
+        settled: keys of others that are not to be run.
+        rerun: run all of them again.
+    """
     wanted: dict[int, RunSummary | None] = {}
     for place, trial in enumerate(planned.trials):
         run = runs.get(trial.key)
         if rerun:
             wanted[place] = None
-        elif run is None or (not is_done(run) and trial.key not in others):
+        elif run is None or (not is_done(run) and trial.key not in settled):
             wanted[place] = run
     return wanted
+
+
+def _stopped(sweep: SweepSummary | None, runs: Mapping[str, RunSummary], how: How) -> set[str]:
+    """Keys of the trials that the same scheduler has stopped; without it they go on."""
+    records = sweep.stopped if sweep else ()
+    run_ids = {each.run_id for each in records if each.rule == how.options.scheduler}
+    return {key for key, run in runs.items() if run.run_id in run_ids}
+
+
+def _say_the_rule(planned: PlannedSweep, how: How) -> None:
+    from resnet_cluster.cluster.rungs import rungs_of
+
+    plans = [trial.planned.plan for trial in planned.trials if trial.planned]
+    jobs = [trial.trial.loaded.spec for trial in planned.trials]
+    longest = max(plan.num_epochs for plan in plans)
+    if rungs := rungs_of(how.options.scheduler, jobs, longest):
+        note(rungs.text)
 
 
 def _driven_elsewhere(
@@ -146,10 +176,8 @@ def _launch(planned: PlannedSweep, how: How) -> SweepLaunch:
     names = [trial.name for trial in planned.trials]
     return SweepLaunch(
         address=how.address,
-        claim=lambda: claim_sweep(planned, runs_root()),
-        trials_per_gpu=how.trials_per_gpu,
-        retries=how.retries,
-        fail_fast=how.fail_fast,
+        claim=lambda: claim_sweep(planned, runs_root(), scheduler=how.options.scheduler),
+        options=how.options,
         display=lambda sweep, out, err: _display(sweep, names, out, err, how.output),
     )
 

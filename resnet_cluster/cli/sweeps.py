@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from resnet_cluster.cli.output import Output, note, print_json, print_pairs, print_table
-from resnet_cluster.cli.stores import remove_folder
+from resnet_cluster.cli.stores import is_newly_lost, remove_folder
 from resnet_cluster.cli.sweep_rows import HEADER, hours_used, trial_objects, trial_rows
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ def print_trials(
 
     newest = load_sweep(sweep.sweep_dir) or sweep
     runs = trial_runs(newest.trials, store)
+    if [run for run in runs.values() if is_newly_lost(run)]:
+        store.ingest()
+        runs = trial_runs(newest.trials, store)
     if output is Output.json:
         print_json(
             {

@@ -45,6 +45,21 @@ def chosen_address(address: str | None) -> str | None:
     return None if chosen == "local" else chosen
 
 
+def needed_address(address: str | None) -> str:
+    """The same, where a cluster is needed that outlives this command.
+
+    Raises:
+        UsageError: none is named.
+    """
+    chosen = chosen_address(address)
+    if chosen is None:
+        raise UsageError(
+            "an embedded cluster ends with this command, so there is nothing to detach from",
+            mend="name a running cluster with --address, or leave --detach out",
+        )
+    return chosen
+
+
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[Cluster]:
     """Connect to the cluster at `address`, or start one that ends with the block.

@@ -25,8 +25,13 @@ NOT_COMPARED = ("name", "seed", "resources")
 """Of the job of a sweep: what changes no result, and the first seed, which only adds trials."""
 
 
-def claim_sweep(sweep: PlannedSweep, runs_root: Path) -> SweepSummary:
+def claim_sweep(sweep: PlannedSweep, runs_root: Path, *, scheduler: str = "none") -> SweepSummary:
     """The sweep of the same name with this plan, or a new one.
+
+    Args:
+        sweep: the plan.
+        runs_root: the folder of runs and sweeps.
+        scheduler: by which trials are stopped early, kept with the plan.
 
     Raises:
         UsageError: the name is that of a sweep of another job, or of one that is running.
@@ -39,8 +44,8 @@ def claim_sweep(sweep: PlannedSweep, runs_root: Path) -> SweepSummary:
         if existing is None:
             log.record(_record(sweep, folder.name))
         plans = existing.plans if existing else ()
-        plan = _plan(sweep, len(plans) + 1)
-        if not plans or (plans[-1].axes, plans[-1].trials) != (plan.axes, plan.trials):
+        plan = _plan(sweep, len(plans) + 1, scheduler)
+        if not plans or _content(plans[-1]) != _content(plan):
             log.record(plan)
     claimed = load_sweep(folder)
     assert claimed is not None
@@ -126,11 +131,16 @@ def _record(sweep: PlannedSweep, sweep_id: str) -> SweepRecord:
     )
 
 
-def _plan(sweep: PlannedSweep, number: int) -> SweepPlanRecord:
+def _content(plan: SweepPlanRecord) -> tuple[object, ...]:
+    return plan.axes, plan.trials, plan.scheduler
+
+
+def _plan(sweep: PlannedSweep, number: int, scheduler: str) -> SweepPlanRecord:
     axes = sweep.ablation.axes
     return SweepPlanRecord(
         number=number,
         axes={axis.key: [each.value for each in axis.values] for axis in axes},
         trials=tuple(trial.record() for trial in sweep.trials),
+        scheduler=scheduler,
         command=command_line(),
     )

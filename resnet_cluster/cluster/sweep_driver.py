@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from resnet_cluster.cluster.attempt import claim_attempt
 from resnet_cluster.cluster.capacity import Cluster
 from resnet_cluster.cluster.groups import give_back
 from resnet_cluster.cluster.progress import start_board
 from resnet_cluster.cluster.run_folder import RunFolder
+from resnet_cluster.cluster.rungs import rungs_of
 from resnet_cluster.cluster.signals import StopRequest
+from resnet_cluster.cluster.sweep_order import SweepOptions, TrialOrder
+from resnet_cluster.cluster.trial import run_trial
 from resnet_cluster.cluster.trial_task import TrialTask
-from resnet_cluster.cluster.tuning import TrialWatch, Tuning, tuner
+from resnet_cluster.cluster.tuning import Trainable, TrialWatch, tuner
 from resnet_cluster.results import (
     AnyRecord,
     AttemptEnded,
     EventLog,
     Heartbeat,
     RunState,
+    TrialStoppedRecord,
     last_attempt,
     note_lost_owner,
 )
@@ -42,23 +45,25 @@ class SweepDriver:
 
     Args:
         sweep_dir: the sweep's folder.
-        make_tasks: the tasks of the trials that are to be run, by their places in the sweep; called
-            with the number of the attempt and the board.
-        tuning: how Tune is to run them.
+        orders: the trials that are to be run.
+        options: how they are run.
         cluster: where they run.
         tell: called with news of trials.
         stop: what signals have asked.
+        trainable: what each trial runs; another in benchmarks.
     """
 
     sweep_dir: Path
-    make_tasks: Callable[[int, Any], Mapping[int, TrialTask]]
-    tuning: Tuning
+    orders: Sequence[TrialOrder]
+    options: SweepOptions
     cluster: Cluster
     tell: TellTrial
     stop: StopRequest
+    trainable: Trainable = run_trial
     number: int = 0
     _seen: dict[int, set[str]] = field(default_factory=dict)
     _progress: dict[int, Progress] = field(default_factory=dict)
+    _num_stopped: int = 0
     _failure: BaseException | None = None
 
     def drive(self) -> AttemptEnded:
@@ -72,10 +77,8 @@ class SweepDriver:
         heartbeat = Heartbeat(self.sweep_dir, self.number)
         try:
             self._board = start_board(self.sweep_dir.name)
-            self._tasks = self.make_tasks(self.number, self._board)
-            self._places = list(self._tasks)
-            for place, task in self._tasks.items():  # what happened before is no news
-                self._seen[place] = set(EventLog(task.run_dir).names())
+            for index, order in enumerate(self.orders):  # what happened before is no news
+                self._seen[index] = set(EventLog(order.run_dir).names())
             self._watch()
         except Exception as error:  # whatever it was, the sweep gets an end
             self._failure = error
@@ -103,9 +106,21 @@ class SweepDriver:
 
     def _fitting(self, watch: TrialWatch) -> threading.Thread:
         """Tune at work, in a thread: in the main one it would take over Ctrl-C."""
-        name = f"attempt-{self.number:03d}"
-        tasks = list(self._tasks.values())
-        made = tuner(tasks, self.tuning, watch, self.cluster, storage=self._folder.ray, name=name)
+        self._tasks = [self._task(order) for order in self.orders]
+        made = tuner(
+            self._tasks,
+            self.options,
+            rungs_of(
+                self.options.scheduler,
+                [order.job for order in self.orders],
+                max(order.num_epochs for order in self.orders),
+            ),
+            watch,
+            self.cluster,
+            trainable=self.trainable,
+            storage=self._folder.ray,
+            name=f"attempt-{self.number:03d}",
+        )
 
         def fit() -> None:
             try:
@@ -117,9 +132,18 @@ class SweepDriver:
         thread.start()
         return thread
 
+    def _task(self, order: TrialOrder) -> TrialTask:
+        return order.task(
+            self.cluster,
+            self._board,
+            trials_per_gpu=self.options.trials_per_gpu,
+            sweep_dir=self.sweep_dir,
+            attempt=self.number,
+        )
+
     def _stop_is_wanted(self, watch: TrialWatch) -> bool:
         is_asked = self._folder.is_stop_requested(self.number)
-        wants = self.stop.times or (self.tuning.fail_fast and watch.failed)
+        wants = self.stop.times or (self.options.fail_fast and watch.failed)
         if wants and not is_asked:
             self._folder.request_stop(self.number)
             why = "a trial failed" if watch.failed and not self.stop.times else "stopping"
@@ -128,7 +152,7 @@ class SweepDriver:
 
     def _stop_running(self, watch: TrialWatch) -> None:
         for index in list(watch.running):
-            folder = self._tasks[self._places[index]].run_dir
+            folder = self.orders[index].run_dir
             if (attempt := last_attempt(EventLog(folder))) > 0:
                 flag = RunFolder(folder)
                 if not flag.is_stop_requested(attempt):
@@ -137,41 +161,62 @@ class SweepDriver:
     def _pass_on(self, watch: TrialWatch) -> None:
         """News of the trials that have run since the last look."""
         for index in watch.touched():
-            place = self._places[index]
-            log = EventLog(self._tasks[place].run_dir)
-            for name, record in log.read(known=self._seen[place], on_damaged=self._on_damaged):
-                self._seen[place].add(name)
-                self.tell(place, record)
-            if index not in watch.running and self._tasks[place].workers > 1:
-                give_back(self._tasks[place].board)
+            order = self.orders[index]
+            self._tell_events(index)
+            if index in watch.running:
+                continue
+            if order.job.resources.workers > 1:
+                give_back(self._tasks[index].board)
+            if (epoch := watch.stopped_early.pop(index, None)) is not None:
+                self._record_stopped(index, epoch)
         latest = self._board.poll_all()
         for index in list(watch.running):
-            place = self._places[index]
-            progress = latest.get(self._tasks[place].run_dir.name)
-            if progress is not None and progress != self._progress.get(place):
-                self._progress[place] = progress
-                self.tell(place, progress)
+            order = self.orders[index]
+            progress = latest.get(order.run_dir.name)
+            if progress is not None and progress != self._progress.get(index):
+                self._progress[index] = progress
+                self.tell(order.place, progress)
+
+    def _tell_events(self, index: int) -> None:
+        order = self.orders[index]
+        log = EventLog(order.run_dir)
+        for name, record in log.read(known=self._seen[index], on_damaged=self._on_damaged):
+            self._seen[index].add(name)
+            self.tell(order.place, record)
+
+    def _record_stopped(self, index: int, epoch: int) -> None:
+        """Keep that the scheduler ended a trial: it is done as far as the scheduler goes."""
+        order = self.orders[index]
+        log = EventLog(order.run_dir)
+        rule = self.options.scheduler
+        message = f"stopped by {rule} after epoch {epoch}; its last checkpoint is kept"
+        attempt = last_attempt(log)
+        ended = AttemptEnded(attempt=attempt, state=RunState.CANCELLED, message=message)
+        log.record(ended)
+        self._tell_events(index)
+        record = TrialStoppedRecord(run_id=order.run_dir.name, epoch=epoch, rule=rule)
+        EventLog(self.sweep_dir).record(record)
+        self._num_stopped += 1
 
     def _on_damaged(self, name: str, error: Exception) -> None:
         self.tell(-1, f"warning: {error}")
 
     def _conclude(self) -> AttemptEnded:
         """Record the end: of trials that were cut off, then of the sweep."""
-        states = [self._end_of(task) for task in getattr(self, "_tasks", {}).values()]
+        states = [self._end_of(order.run_dir) for order in self.orders]
         ended = self._verdict(states)
         EventLog(self.sweep_dir).record(ended)
         return ended
 
-    def _end_of(self, task: TrialTask) -> RunState | None:
+    def _end_of(self, run_dir: Path) -> RunState | None:
         """How a trial's run has ended; None where it never began."""
-        log = EventLog(task.run_dir)
+        log = EventLog(run_dir)
         if (attempt := last_attempt(log)) == 0:
             return None
         name = f"attempt-{attempt:03d}-ended"
-        if name not in log.names() and not note_lost_owner(task.run_dir):
+        if name not in log.names() and not note_lost_owner(run_dir):
             message = "ended with its sweep; its last checkpoint is kept"
-            state = RunState.CANCELLED
-            log.record(AttemptEnded(attempt=attempt, state=state, message=message))
+            log.record(AttemptEnded(attempt=attempt, state=RunState.CANCELLED, message=message))
         ended = log.load(name)
         assert isinstance(ended, AttemptEnded)
         return ended.state
@@ -179,13 +224,15 @@ class SweepDriver:
     def _verdict(self, states: list[RunState | None]) -> AttemptEnded:
         failed = sum(state in (RunState.FAILED, RunState.LOST) for state in states)
         done = sum(state in (RunState.SUCCEEDED, RunState.DIVERGED) for state in states)
-        message = f"{done} of {len(states)} trials done" + (f", {failed} failed" if failed else "")
-        state = RunState.SUCCEEDED
+        parts = [f"{done} of {len(states)} trials done"]
+        parts += [f"{self._num_stopped} stopped early"] if self._num_stopped else []
+        parts += [f"{failed} failed"] if failed else []
+        state, why = RunState.SUCCEEDED, self._failure
         if failed:
             state = RunState.FAILED
         elif self._folder.is_stop_requested(self.number):
             state = RunState.CANCELLED
-        elif self._failure is not None or done < len(states):
-            state, why = RunState.FAILED, self._failure
-            message += f": {type(why).__name__}: {why}" if why else ""
-        return AttemptEnded(attempt=self.number, state=state, message=message)
+        elif why is not None or done + self._num_stopped < len(states):
+            state = RunState.FAILED
+            parts += [f"{type(why).__name__}: {why}"] if why else []
+        return AttemptEnded(attempt=self.number, state=state, message=", ".join(parts))

@@ -8,21 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from resnet_cluster.cluster.capacity import (
-    Cluster,
-    cpus_per_worker,
-    own_machine,
-    takes_gpu,
-)
-from resnet_cluster.cluster.connection import chosen_address, connected
+from resnet_cluster.cluster.capacity import Cluster, own_machine, takes_gpu
+from resnet_cluster.cluster.connection import chosen_address, connected, needed_address
 from resnet_cluster.cluster.noise import NOISE_NAME, noise_in
 from resnet_cluster.cluster.preflight import check_memory, check_resources, check_space
-from resnet_cluster.cluster.progress import ProgressBoard
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.signals import StopRequest, signals_to
-from resnet_cluster.cluster.submission import PlannedJob, free_name, run_record
+from resnet_cluster.cluster.submission import PlannedJob, begin, free_name, run_record
+from resnet_cluster.cluster.sweep_order import SweepOptions, TrialOrder, write_order
 from resnet_cluster.cluster.sweep_plan import PlannedTrial
-from resnet_cluster.cluster.trial_task import TrialTask
 from resnet_cluster.errors import PreflightError, UsageError
 from resnet_cluster.host_memory import available_bytes
 from resnet_cluster.results import (
@@ -35,7 +29,7 @@ from resnet_cluster.results import (
     SweepSummary,
     last_attempt,
 )
-from resnet_cluster.spec import Code, CustomNetSpec, find_code
+from resnet_cluster.spec import CustomNetSpec
 from resnet_cluster.training import Progress
 
 TellTrial = Callable[[int, Progress | AnyRecord | str], None]
@@ -49,24 +43,17 @@ class SweepLaunch:
     """Ray cluster to join; None takes RAY_ADDRESS, or else starts one in this process."""
     claim: Callable[[], SweepSummary]
     """Finds or creates the sweep, once nothing stands in its way."""
-    trials_per_gpu: int
-    retries: int
-    fail_fast: bool
+    options: SweepOptions
     display: Callable[[SweepSummary, TextIO, TextIO], contextlib.AbstractContextManager[TellTrial]]
     """Opens a display on the real stdout and stderr."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToDo:
-    """A trial that is to be run: a new run, or one that goes on."""
+    """A trial that is to be run, and its plan, which the machine or cluster must hold."""
 
-    place: int
-    """In the sweep, from 0."""
+    order: TrialOrder
     planned: PlannedJob
-    run_dir: Path
-    record: RunRecord | None
-    """The first event of a new run."""
-    code: Code | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,24 +84,24 @@ def to_do(
     for place, run in wanted.items():
         planned = trials[place].planned
         assert planned is not None
-        if run is not None:
-            found.append(ToDo(place=place, planned=planned, run_dir=run.run_dir, record=None))
-            continue
-        record = run_record(planned, free_name(planned, store, is_numbered=True))
-        model = planned.job.model
-        code = None
-        if isinstance(model, CustomNetSpec):
-            code = find_code(model.entry, sha256=model.source_sha256)
-        found.append(
-            ToDo(
-                place=place,
-                planned=planned,
-                run_dir=runs_root / record.run_id,
-                record=record,
-                code=code,
-            )
+        record = None
+        if run is None:
+            record = run_record(planned, free_name(planned, store, is_numbered=True))
+        order = TrialOrder(
+            place=place,
+            job=planned.job,
+            dataset_folder=planned.manifest.folder,
+            num_epochs=planned.plan.num_epochs,
+            run_dir=run.run_dir if record is None and run else runs_root / _id(record),
+            record=record,
         )
+        found.append(ToDo(order=order, planned=planned))
     return tuple(found)
+
+
+def _id(record: RunRecord | None) -> str:
+    assert record is not None
+    return record.run_id
 
 
 def launch_sweep(todo: Sequence[ToDo], runs_root: Path, how: SweepLaunch) -> SweepEnded:
@@ -126,10 +113,10 @@ def launch_sweep(todo: Sequence[ToDo], runs_root: Path, how: SweepLaunch) -> Swe
         RunTakenError: another process drives the sweep.
     """
     address = chosen_address(how.address)
-    check_space(runs_root, sum(each.planned.plan.storage_bytes for each in todo))
+    _check_space(todo, runs_root)
     if address is None:
         for each in todo:
-            _check_trial(each, own_machine(), how)
+            check_trial(each, own_machine(), how.options)
             check_memory(each.planned.job, each.planned.plan, available_bytes())
     stop = StopRequest()
     with contextlib.ExitStack() as stack:
@@ -138,82 +125,83 @@ def launch_sweep(todo: Sequence[ToDo], runs_root: Path, how: SweepLaunch) -> Swe
         cluster = stack.enter_context(connected(address))
         stack.enter_context(signals_to(stop))  # Ray has set its own meanwhile
         for each in todo:
-            _check_trial(each, cluster, how)
+            check_trial(each, cluster, how.options)
         stop.heed()
         sweep = how.claim()
+        orders = begun(todo)
         attempt = last_attempt(EventLog(sweep.sweep_dir)) + 1
         stack.enter_context(noise_in(RunFolder(sweep.sweep_dir).driver_log(attempt)))
         tell = stack.enter_context(how.display(sweep, real_out, real_err))
-        ended = _drive(sweep, todo, cluster, how, tell, stop)
+        from resnet_cluster.cluster.sweep_driver import SweepDriver  # Ray Tune: seconds to import
+
+        driver = SweepDriver(
+            sweep_dir=sweep.sweep_dir,
+            orders=orders,
+            options=how.options,
+            cluster=cluster,
+            tell=tell,
+            stop=stop,
+        )
+        ended = driver.drive()
     return SweepEnded(sweep=sweep, ended=ended, signal=stop.signal)
 
 
-def _drive(
-    sweep: SweepSummary,
-    todo: Sequence[ToDo],
-    cluster: Cluster,
-    how: SweepLaunch,
-    tell: TellTrial,
-    stop: StopRequest,
-) -> AttemptEnded:
-    from resnet_cluster.cluster.sweep_driver import SweepDriver  # Ray Tune: seconds to import
-    from resnet_cluster.cluster.tuning import Tuning
+def detach_sweep(todo: Sequence[ToDo], runs_root: Path, how: SweepLaunch) -> SweepSummary:
+    """Give a sweep's driver to the cluster as a job, and come back when it has begun.
 
-    def make_tasks(attempt: int, board: ProgressBoard) -> dict[int, TrialTask]:
-        return {
-            each.place: _task(each, cluster, how, board, sweep.sweep_dir, attempt) for each in todo
-        }
+    Raises:
+        UsageError: there is no running cluster to leave it to.
+        PreflightError: the cluster cannot hold a trial, or its head cannot start the driver.
+        ClusterUnreachableError: no cluster answers at the address, or it takes no jobs.
+    """
+    from resnet_cluster.cluster.cluster_job import start_driver
 
-    driver = SweepDriver(
-        sweep_dir=sweep.sweep_dir,
-        make_tasks=make_tasks,
-        tuning=Tuning(retries=how.retries, fail_fast=how.fail_fast),
-        cluster=cluster,
-        tell=tell,
-        stop=stop,
-    )
-    return driver.drive()
+    address = needed_address(how.address)
+    _check_space(todo, runs_root)
+    with noise_in(runs_root / NOISE_NAME), connected(address) as cluster:
+        for each in todo:
+            check_trial(each, cluster, how.options)
+        sweep = how.claim()
+        write_order(sweep.sweep_dir, begun(todo), how.options)
+        start_driver("resnet_cluster.cluster.detached_sweep", sweep.sweep_dir, cluster)
+    return sweep
 
 
-def _task(
-    todo: ToDo,
-    cluster: Cluster,
-    how: SweepLaunch,
-    board: ProgressBoard,
-    sweep_dir: Path,
-    attempt: int,
-) -> TrialTask:
-    job = todo.planned.job
-    is_gpu = takes_gpu(job, cluster)
-    share = how.trials_per_gpu if is_gpu else 1
-    return TrialTask(
-        run_dir=todo.run_dir,
-        record=todo.record,
-        code=todo.code,
-        job=job.model_dump(mode="json"),
-        dataset_folder=todo.planned.manifest.folder,
-        num_cpus=max(1, cpus_per_worker(job, cluster) // share),
-        gpus_per_worker=1 / share if is_gpu else 0.0,
-        cluster=replace(cluster, has_sweep=True),
-        board=board.of(todo.run_dir.name),
-        sweep_dir=sweep_dir,
-        sweep_attempt=attempt,
-    )
+def begun(todo: Sequence[ToDo]) -> tuple[TrialOrder, ...]:
+    """The orders; runs of the user's own networks are begun here, where their code is."""
+    orders = []
+    for each in todo:
+        order = each.order
+        if order.record is not None and isinstance(order.job.model, CustomNetSpec):
+            begin(order.record, order.run_dir)
+            order = replace(order, record=None)
+        orders.append(order)
+    return tuple(orders)
 
 
-def _check_trial(todo: ToDo, cluster: Cluster, how: SweepLaunch) -> None:
+def _check_space(todo: Sequence[ToDo], runs_root: Path) -> None:
+    check_space(runs_root, sum(each.planned.plan.storage_bytes for each in todo))
+
+
+def check_trial(todo: ToDo, cluster: Cluster, options: SweepOptions) -> None:
+    """Refuse a trial that the cluster can never hold.
+
+    Raises:
+        PreflightError: too few cores or GPUs.
+        UsageError: trials of several workers cannot share a GPU.
+    """
     job = todo.planned.job
     check_resources(job, cluster, todo.planned.source)
-    if how.trials_per_gpu == 1:
+    if options.trials_per_gpu == 1:
         return
     if job.resources.workers > 1:
         raise UsageError(
-            f"--trials-per-gpu {how.trials_per_gpu} shares a GPU among trials of one worker, and "
-            f"these have {job.resources.workers}",
+            f"--trials-per-gpu {options.trials_per_gpu} shares a GPU among trials of one worker, "
+            f"and these have {job.resources.workers}",
             mend="add --workers 1, or leave --trials-per-gpu out",
         )
     if not takes_gpu(job, cluster):
         raise PreflightError(
-            f"--trials-per-gpu {how.trials_per_gpu} shares GPUs, and {cluster.place} has none",
+            f"--trials-per-gpu {options.trials_per_gpu} shares GPUs, and {cluster.place} has none",
             mend="leave it out: trials share this machine's cores by themselves",
         )

@@ -21,8 +21,16 @@ from resnet_cluster.cluster.worker_output import output_in
 from resnet_cluster.data import load_manifest
 from resnet_cluster.errors import RunFailedError
 from resnet_cluster.nets import offer_code
-from resnet_cluster.results import AttemptEnded, EventLog, Heartbeat, RunState
+from resnet_cluster.results import (
+    AnyRecord,
+    AttemptEnded,
+    EpochRecord,
+    EventLog,
+    Heartbeat,
+    RunState,
+)
 from resnet_cluster.spec import load_resolved
+from resnet_cluster.training import Progress
 
 
 def run_trial(config: dict[str, Any], tasks: list[TrialTask]) -> None:
@@ -41,20 +49,12 @@ def run_trial(config: dict[str, Any], tasks: list[TrialTask]) -> None:
         return
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    _begin(task)
+    if task.record is not None:
+        EventLog(task.run_dir).record(task.record)
     ended = _attempt_here(task) if task.workers == 1 else _attempt_by_workers(task)
     if ended.state is RunState.FAILED:
         raise RunFailedError(f"{task.run_dir.name}: {ended.message}")
     tune.report({"state": ended.state.value})
-
-
-def _begin(task: TrialTask) -> None:
-    """Write the run's first event, once the code of its network is kept."""
-    if task.record is None:
-        return
-    if task.code is not None:
-        RunFolder(task.run_dir).keep_code(task.code)
-    EventLog(task.run_dir).record(task.record)
 
 
 def _attempt_here(task: TrialTask) -> AttemptEnded:
@@ -77,6 +77,7 @@ def _attempt_here(task: TrialTask) -> AttemptEnded:
 def _train(task: TrialTask, folder: RunFolder, number: int) -> None:
     job = load_resolved(task.job)
     context = TrialContext(
+        task.num_epochs,
         folder,
         number,
         task.board,
@@ -96,23 +97,51 @@ def _train(task: TrialTask, folder: RunFolder, number: int) -> None:
 
 
 class TrialContext(EventContext):
-    """The world of a trial that is trained in its own process."""
+    """The world of a trial that is trained in its own process.
+
+    Args:
+        num_epochs: of the training.
+        base: as of `EventContext`.
+    """
+
+    def __init__(self, num_epochs: int, *base: Any, **more: Any) -> None:
+        super().__init__(*base, **more)
+        self._num_epochs = num_epochs
 
     def epoch_ended(self, metrics: dict[str, float | int]) -> None:
-        """Give Tune an epoch's metrics: a scheduler may stop the trial here."""
+        """Tell Tune of an epoch."""
+        _report_epoch(metrics, self._num_epochs)
+
+
+def _report_epoch(metrics: dict[str, float | int], num_epochs: int) -> None:
+    """Give Tune an epoch's metrics, where a scheduler may end this process.
+
+    Not of the last epoch: nothing would be saved, and the weights are still to be measured.
+    """
+    if metrics["epoch"] < num_epochs:
         tune.report(metrics)
+
+
+def _metrics(record: EpochRecord) -> dict[str, float | int]:
+    found = {"epoch": record.epoch, "train_top1_err": record.train.top1_err}
+    holdout = {"holdout_top1_err": record.holdout.top1_err} if record.holdout else {}
+    return found | holdout
 
 
 def _attempt_by_workers(task: TrialTask) -> AttemptEnded:
     """An attempt by a group of Ray Train's workers, which this process drives."""
     from resnet_cluster.cluster.driver import Driver
 
+    def tell(news: Progress | AnyRecord | str) -> None:
+        if isinstance(news, EpochRecord):
+            _report_epoch(_metrics(news), task.num_epochs)
+
     driver = Driver(
         job=load_resolved(task.job),
         run_dir=task.run_dir,
         dataset_folder=task.dataset_folder,
         cluster=task.cluster,
-        tell=lambda news: None,
+        tell=tell,
         stop=StopRequest(),
         board=task.board,
     )

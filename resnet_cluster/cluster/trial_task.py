@@ -9,7 +9,6 @@ from typing import Any
 from resnet_cluster.cluster.capacity import Cluster
 from resnet_cluster.cluster.progress import ProgressBoard
 from resnet_cluster.results import RunRecord
-from resnet_cluster.spec import Code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,11 +18,10 @@ class TrialTask:
     run_dir: Path
     record: RunRecord | None
     """The run's first event, where the trial is to write it; None of a run that there is."""
-    code: Code | None
-    """Of the user's network; None of others, and of a run that there is."""
     job: dict[str, Any]
     """The resolved job, as JSON."""
     dataset_folder: Path
+    num_epochs: int
     num_cpus: int
     """CPU cores of each worker."""
     gpus_per_worker: float

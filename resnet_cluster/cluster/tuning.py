@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 from ray.tune import Callback, Stopper
+from ray.tune.schedulers import AsyncHyperBandScheduler
 
 from resnet_cluster.cluster.capacity import Cluster
+from resnet_cluster.cluster.rungs import GRACE_EPOCHS, REDUCTION, Rungs
+from resnet_cluster.cluster.sweep_order import SweepOptions
 from resnet_cluster.cluster.trial_task import TrialTask
 
 _SETTINGS = {
@@ -25,17 +27,8 @@ _DRIVER_SHARE = 0.001
 and CPU cores are the workers'."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Tuning:
-    """How Tune is to run the trials.
-
-    Attributes:
-        retries: more attempts at a trial that failed.
-        fail_fast: whether the first failed trial stops the others.
-    """
-
-    retries: int
-    fail_fast: bool
+Trainable = Callable[[dict[str, Any], list[TrialTask]], None]
+"""Called in a trial's process with its place among the tasks, as `trial`, and all tasks."""
 
 
 class TrialWatch(Callback):
@@ -46,6 +39,8 @@ class TrialWatch(Callback):
         self.failed: set[int] = set()
         self.may_end = False
         """Set once a sweep that stops has no trial that runs."""
+        self.stopped_early: dict[int, int] = {}
+        """The last epoch of each trial that the scheduler has ended."""
         self._touched: set[int] = set()
 
     def touched(self) -> set[int]:
@@ -58,8 +53,11 @@ class TrialWatch(Callback):
         self.running.add(trial.config["trial"])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial has ended."""
-        self._ended(trial.config["trial"])
+        """A trial has ended: by itself, which its last report says, or by the scheduler."""
+        index, last = trial.config["trial"], trial.last_result or {}
+        if "state" not in last and not self.may_end:
+            self.stopped_early[index] = int(last.get("epoch", 0))
+        self._ended(index)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has failed, and is not tried again."""
@@ -86,10 +84,12 @@ class _EndOfAll(Stopper):
 
 def tuner(
     tasks: Sequence[TrialTask],
-    tuning: Tuning,
+    options: SweepOptions,
+    rungs: Rungs | None,
     watch: TrialWatch,
     cluster: Cluster,
     *,
+    trainable: Trainable,
     storage: Path,
     name: str,
 ) -> tune.Tuner:
@@ -97,33 +97,47 @@ def tuner(
 
     Args:
         tasks: of the trials.
-        tuning: how to run them.
+        options: how to run them.
+        rungs: when to stop them early.
         watch: told of them.
         cluster: where they run.
+        trainable: what each runs.
         storage: folder for what Tune keeps.
         name: of this attempt in it.
     """
-    from resnet_cluster.cluster.trial import run_trial
-
     os.environ.update(_SETTINGS)
-    trainable = tune.with_resources(
-        tune.with_parameters(run_trial, tasks=list(tasks)),
+    resourced = tune.with_resources(
+        tune.with_parameters(trainable, tasks=list(tasks)),
         lambda config: _placement(tasks[config["trial"]]),
     )
     return tune.Tuner(
-        trainable,
+        resourced,
         param_space={"trial": tune.grid_search(list(range(len(tasks))))},
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=concurrency(tasks, cluster), reuse_actors=False
+            max_concurrent_trials=concurrency(tasks, cluster),
+            reuse_actors=False,
+            scheduler=_asha(rungs) if rungs else None,
         ),
         run_config=tune.RunConfig(
             name=name,
             storage_path=str(storage),
             callbacks=[watch],
             stop=_EndOfAll(watch),
-            failure_config=tune.FailureConfig(max_failures=tuning.retries),
+            failure_config=tune.FailureConfig(max_failures=options.retries),
             verbose=0,
         ),
+    )
+
+
+def _asha(rungs: Rungs) -> AsyncHyperBandScheduler:
+    return AsyncHyperBandScheduler(
+        time_attr="epoch",
+        metric=rungs.metric,
+        mode="min",
+        max_t=rungs.max_epochs,
+        grace_period=GRACE_EPOCHS,
+        reduction_factor=REDUCTION,
+        stop_last_trials=False,  # a trial measures its weights after its last epoch
     )
 
 

@@ -51,7 +51,12 @@ from resnet_cluster.results.summary import (
     UsesOfTestSet,
     run_state,
 )
-from resnet_cluster.results.sweep_records import SweepPlanRecord, SweepRecord, SweepTrial
+from resnet_cluster.results.sweep_records import (
+    SweepPlanRecord,
+    SweepRecord,
+    SweepTrial,
+    TrialStoppedRecord,
+)
 from resnet_cluster.results.sweeps import (
     SweepSummary,
     find_sweep,
@@ -100,6 +105,7 @@ __all__ = [
     "SweepRecord",
     "SweepSummary",
     "SweepTrial",
+    "TrialStoppedRecord",
     "UsesOfTestSet",
     "find_sweep",
     "find_trial",

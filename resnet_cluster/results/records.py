@@ -15,7 +15,7 @@ from resnet_cluster.results.analyses import (
     SearchRecord,
 )
 from resnet_cluster.results.base import Count, Errors, Record
-from resnet_cluster.results.sweep_records import SweepPlanRecord, SweepRecord
+from resnet_cluster.results.sweep_records import SweepPlanRecord, SweepRecord, TrialStoppedRecord
 
 
 class RunState(StrEnum):
@@ -244,6 +244,7 @@ AnyRecord = Annotated[
     | SearchRecord
     | SweepRecord
     | SweepPlanRecord
+    | TrialStoppedRecord
     | ResponsesRecord
     | NormsRecord,
     Field(discriminator="kind"),

@@ -60,3 +60,18 @@ class SweepPlanRecord(Record):
     @property
     def event_name(self) -> str:
         return f"plan-{self.number:03d}"
+
+
+class TrialStoppedRecord(Record):
+    """A trial that the sweep's scheduler has ended early; with the same scheduler it is done."""
+
+    kind: Literal["trial_stopped"] = "trial_stopped"
+    run_id: str
+    epoch: Count
+    """Epochs it had finished."""
+    rule: str
+    """The scheduler."""
+
+    @property
+    def event_name(self) -> str:
+        return f"stopped-{self.run_id}-{self.rule}"

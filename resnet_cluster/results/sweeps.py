@@ -12,7 +12,12 @@ from resnet_cluster.errors import IntegrityError, UnknownRunError, UsageError
 from resnet_cluster.results.events import EventLog
 from resnet_cluster.results.ownership import last_attempt, note_lost_owner
 from resnet_cluster.results.records import AttemptEnded, RunState
-from resnet_cluster.results.sweep_records import SweepPlanRecord, SweepRecord, SweepTrial
+from resnet_cluster.results.sweep_records import (
+    SweepPlanRecord,
+    SweepRecord,
+    SweepTrial,
+    TrialStoppedRecord,
+)
 
 PREFIX = "s-"
 """Of a sweep's id, and of its folder among those of runs."""
@@ -28,6 +33,8 @@ class SweepSummary:
     state: RunState
     """Of its last attempt; PENDING where none has begun."""
     message: str = ""
+    stopped: tuple[TrialStoppedRecord, ...] = ()
+    """Trials that a scheduler has ended early."""
 
     @property
     def sweep_id(self) -> str:
@@ -69,6 +76,7 @@ def load_sweep(sweep_dir: Path) -> SweepSummary | None:
     record = log.load("sweep")
     assert isinstance(record, SweepRecord)
     plans = [log.load(name) for name in names if name.startswith("plan-")]
+    stopped = [log.load(name) for name in names if name.startswith("stopped-")]
     state, message = _state(log, names)
     return SweepSummary(
         record=record,
@@ -76,6 +84,7 @@ def load_sweep(sweep_dir: Path) -> SweepSummary | None:
         sweep_dir=sweep_dir,
         state=state,
         message=message,
+        stopped=tuple(each for each in stopped if isinstance(each, TrialStoppedRecord)),
     )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cli_calls import assert_refused
 from sandbox import PROGRAM, Sandbox
 from tiny_runs import (
     EPOCHS,
@@ -113,6 +114,33 @@ def test_a_detached_run_loses_a_worker_goes_on_and_is_stopped(cluster: RunningCl
     assert followed.code == 103
     assert '"attempt": 2' in followed.out
     assert sandbox.run("wait", "tiny").code == 103
+
+
+def test_a_detached_sweep_is_stopped_and_goes_on(cluster: RunningCluster, reference: Path) -> None:
+    """Its trials have two workers each: one that is ended leaves nothing that holds their cores."""
+    sandbox, address = cluster.sandbox, ["--address", cluster.address]
+    before = set(sandbox.runs.glob("r-*"))
+    job = sandbox.write_job(tiny_job({"name": "swept"}), "swept.yaml")
+    words = ("ablate", job, "--depths", "8,14", *address)
+    submitted = sandbox.run(*words, "-d")
+    (sweep_dir,) = sandbox.runs.glob("s-*")
+    assert (submitted.code, submitted.out) == (0, f"{sweep_dir.name}\n"), submitted.err
+    assert_refused(sandbox.run(*words, "-d"), 2, "swept_sweep", "is running already")
+
+    def an_epoch() -> bool:
+        new = set(sandbox.runs.glob("r-*")) - before
+        return any(list(run.glob("events/epoch-*")) for run in new)
+
+    sandbox.wait_for(an_epoch)
+    stopped = sandbox.run("stop", "swept_sweep")
+    assert (stopped.code, "CANCELLED" in stopped.err) == (0, True), stopped.err
+    assert sandbox.run("wait", "swept_sweep").code == 103
+    assert sandbox.run(*words, "-d").code == 0
+    assert sandbox.run("wait", "swept_sweep").code == 0
+    trials = sandbox.run("status", "swept_sweep", "-o", "json").json()["trials"]
+    assert [trial["state"] for trial in trials] == ["SUCCEEDED"] * 2
+    (shallow,) = (trial for trial in trials if trial["point"] == {"model.depth": 8})
+    assert_same_weights(sandbox.runs / shallow["run_id"], reference)
 
 
 def test_a_full_disk_fails_the_run_and_costs_nothing_but_time(

@@ -174,3 +174,27 @@ def test_a_trial_that_fails_is_tried_again_and_the_others_go_on(
     assert found["message"] == "2 of 3 trials done, 1 failed"
     third = run_of(sandbox, "broken-lr0_03")
     assert {"attempt-001-ended", "attempt-002-ended"} <= set(events(third))
+
+
+def test_asha_stops_trials_early_and_they_fill_no_cell(sandbox: Sandbox) -> None:
+    rates = "0.05,0.04,0.06,1e-7,2e-7,3e-7"
+    words = ("ablate", write(sandbox), "--vary", f"train.lr={rates}", "--scheduler", "asha")
+    done = sandbox.run(*words)
+    assert done.code == 0, done.err
+    rule = "asha: after epochs 1 a trial goes on if its training error is among the best 1 in 3"
+    assert rule in done.err
+    found = status(sandbox)
+    by_state = {trial["name"]: trial["state"] for trial in found["trials"]}
+    stopped = [name for name, state in by_state.items() if state == "CANCELLED"]
+    assert stopped  # which ones depends on who comes first, but for those that learn nothing
+    assert f"{len(stopped)} stopped early" in found["message"]
+    for name in stopped:
+        run = events(run_of(sandbox, name))
+        assert run["attempt-001-ended"]["message"].startswith("stopped by asha after epoch 1")
+        assert not [event for event in run if event.startswith("evaluation")]
+    whole = [trial for trial in found["trials"] if trial["state"] == "SUCCEEDED"]
+    assert all(trial["top1_err"] is not None for trial in whole)
+    again = sandbox.run(*words)
+    assert (again.code, "6 trials, 0 to be run" in again.err) == (0, True), again.err
+    rest = sandbox.run("ablate", write(sandbox), "--vary", f"train.lr={rates}", "--dry-run")
+    assert f"6 trials, {len(stopped)} to be run" in rest.err

@@ -1,0 +1,121 @@
+"""What is to be run of a sweep: values that go from the command to whatever process drives it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from resnet_cluster.cluster.capacity import Cluster, cpus_per_worker, takes_gpu
+from resnet_cluster.cluster.progress import ProgressBoard
+from resnet_cluster.cluster.trial_task import TrialTask
+from resnet_cluster.files import write_whole
+from resnet_cluster.results import RunRecord
+from resnet_cluster.spec import JobSpec, load_resolved
+
+ORDER_NAME = "order.json"
+
+SchedulerName = Literal["none", "asha"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialOrder:
+    """A trial that is to be run: a new run, or one that goes on."""
+
+    place: int
+    """In the sweep, from 0."""
+    job: JobSpec
+    dataset_folder: Path
+    num_epochs: int
+    run_dir: Path
+    record: RunRecord | None
+    """The first event of a new run."""
+
+    def task(
+        self,
+        cluster: Cluster,
+        board: ProgressBoard,
+        *,
+        trials_per_gpu: int,
+        sweep_dir: Path,
+        attempt: int,
+    ) -> TrialTask:
+        """What the trial's process is sent.
+
+        Args:
+            cluster: where it will be.
+            board: the sweep's.
+            trials_per_gpu: trials that share a GPU.
+            sweep_dir: the sweep's folder.
+            attempt: at the sweep.
+        """
+        is_gpu = takes_gpu(self.job, cluster)
+        share = trials_per_gpu if is_gpu else 1
+        return TrialTask(
+            run_dir=self.run_dir,
+            record=self.record,
+            job=self.job.model_dump(mode="json"),
+            dataset_folder=self.dataset_folder,
+            num_epochs=self.num_epochs,
+            num_cpus=max(1, cpus_per_worker(self.job, cluster) // share),
+            gpus_per_worker=1 / share if is_gpu else 0.0,
+            cluster=replace(cluster, has_sweep=True),
+            board=board.of(self.run_dir.name),
+            sweep_dir=sweep_dir,
+            sweep_attempt=attempt,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """How the trials are run.
+
+    Attributes:
+        trials_per_gpu: trials that share a GPU.
+        retries: more attempts at a trial that failed.
+        fail_fast: whether the first failed trial stops the others.
+        scheduler: whether trials are stopped early.
+    """
+
+    trials_per_gpu: int = 1
+    retries: int = 1
+    fail_fast: bool = False
+    scheduler: SchedulerName = "none"
+
+
+def write_order(sweep_dir: Path, orders: Sequence[TrialOrder], options: SweepOptions) -> None:
+    """Leave an order in a sweep's folder, for a driver elsewhere."""
+    content = {"options": vars(options), "trials": [_as_json(order) for order in orders]}
+    write_whole(sweep_dir / ORDER_NAME, json.dumps(content).encode())
+
+
+def read_order(sweep_dir: Path) -> tuple[tuple[TrialOrder, ...], SweepOptions]:
+    """The order that was left there."""
+    content = json.loads((sweep_dir / ORDER_NAME).read_bytes())
+    orders = tuple(_from_json(each) for each in content["trials"])
+    return orders, SweepOptions(**content["options"])
+
+
+def _as_json(order: TrialOrder) -> dict[str, Any]:
+    return {
+        "place": order.place,
+        "job": order.job.model_dump(mode="json"),
+        "dataset_folder": str(order.dataset_folder),
+        "num_epochs": order.num_epochs,
+        "run_dir": str(order.run_dir),
+        "record": order.record and json.loads(order.record.model_dump_json()),
+    }
+
+
+def _from_json(content: dict[str, Any]) -> TrialOrder:
+    record = content["record"]
+    return TrialOrder(
+        place=content["place"],
+        job=load_resolved(content["job"]),
+        dataset_folder=Path(content["dataset_folder"]),
+        num_epochs=content["num_epochs"],
+        run_dir=Path(content["run_dir"]),
+        record=None if record is None else RunRecord.model_validate(record, strict=False),
+    )
