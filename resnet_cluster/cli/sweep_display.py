@@ -101,7 +101,7 @@ class _PlainLines:
 
 
 @dataclass
-class _Shown:
+class Shown:
     """What the live table shows of a trial."""
 
     state: str = "waiting"
@@ -124,6 +124,23 @@ class _Shown:
         return (self.used_s + going) * self.workers / 3600
 
 
+def hours_left(trials: Sequence[Shown], now: float) -> float | None:
+    """Hours of workers that running and waiting trials will take; None while nothing tells.
+
+    A trial that waits is taken for the mean of those of which it is known.
+    """
+    running = [trial for trial in trials if trial.is_running]
+    if any(trial.remaining_s is None for trial in running):
+        return None
+    going = [(trial.remaining_s or 0.0) * trial.workers / 3600 for trial in running]
+    whole = [trial.hours(now) + left for trial, left in zip(running, going, strict=True)]
+    whole += [trial.hours(now) for trial in trials if trial.state.isupper() and trial.used_s]
+    num_waiting = sum(trial.state == "waiting" for trial in trials)
+    if not whole:
+        return None
+    return sum(going) + num_waiting * sum(whole) / len(whole)
+
+
 class _LiveTable:
     """A table that is drawn again and again."""
 
@@ -131,7 +148,7 @@ class _LiveTable:
         from rich.live import Live
 
         self._names = names
-        self._trials = [_Shown() for _ in names]
+        self._trials = [Shown() for _ in names]
         self.live = Live(
             console=target,
             get_renderable=self._table,
@@ -167,7 +184,7 @@ class _LiveTable:
                 shown.epoch = str(news.epoch)
                 shown.rate, shown.remaining_s = news.images_per_second, news.remaining_s
 
-    def _end(self, shown: _Shown, ended: AttemptEnded) -> None:
+    def _end(self, shown: Shown, ended: AttemptEnded) -> None:
         shown.state, shown.remaining_s, shown.rate = ended.state.value, None, 0.0
         if shown.began is not None:
             shown.used_s += time.monotonic() - shown.began
@@ -193,7 +210,7 @@ class _LiveTable:
             shown = self._trials[place]
             left = "" if shown.remaining_s is None else duration(shown.remaining_s)
             rate = f"{shown.rate:,.0f}" if shown.rate else ""
-            hours = f"{shown.hours(now):.2f}" if shown.hours(now) else ""
+            hours = f"{shown.hours(now):.3f}" if shown.hours(now) else ""
             cells = (self._names[place], shown.state, shown.epoch, shown.error, rate, left, hours)
             table.add_row(*(Text(printable(cell)) for cell in cells))
         table.caption = Text(self._summary(now))
@@ -213,6 +230,11 @@ class _LiveTable:
         ended = sum(trial.state.isupper() for trial in self._trials)
         running = [trial for trial in self._trials if trial.is_running]
         used = sum(trial.hours(now) for trial in self._trials)
-        return (
-            f"{ended} of {len(self._trials)} ended, {len(running)} running, {used:.2f} hours used"
+        text = (
+            f"{ended} of {len(self._trials)} ended, {len(running)} running, {used:.3f} hours used"
         )
+        left = hours_left(self._trials, now)
+        if left is None or not running:
+            return text
+        workers = sum(trial.workers for trial in running)
+        return f"{text}, about {left:.3f} left: {duration(left * 3600 / workers)}"

@@ -33,7 +33,7 @@ def trial_rows(
             run.state.value if run else "NEW",
             epochs_text(run),
             "" if error is None else f"{error:.2f} %",
-            f"{hours_used(run):.2f}" if run and run.attempts else "",
+            f"{hours_used(run):.3f}" if run and run.attempts else "",
             trial.key[:KEY_LENGTH],
         )
 

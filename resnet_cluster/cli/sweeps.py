@@ -66,7 +66,7 @@ def print_trials(
         return
     print_table(HEADER, trial_rows(newest.trials, runs), err=is_followed)
     hours = sum(hours_used(run) for run in runs.values())
-    note(f"{hours:.2f} hours of workers used")
+    note(f"{hours:.3f} hours of workers used")
 
 
 def wait_for(sweep: SweepSummary, timeout: float | None) -> AttemptEnded:
