@@ -25,6 +25,7 @@ from resnet_cluster.cli.stores import is_newly_lost, leave, looked_up, opened_st
 from resnet_cluster.cli.sweeps import (
     found_sweep,
     print_status,
+    print_sweeps,
     remove_sweep,
     stop_sweep,
     trial_of,
@@ -41,8 +42,14 @@ RunArgument = Annotated[
 STOP_TIMEOUT_S = 180.0
 
 
-def list_runs(output: OutputOption = Output.table) -> None:
+def list_runs(
+    sweeps: Annotated[bool, typer.Option("--sweeps", help="List the sweeps instead.")] = False,
+    output: OutputOption = Output.table,
+) -> None:
     """List the runs, the newest last."""
+    if sweeps:
+        print_sweeps(output)
+        return
     with opened_store() as store:
         runs = store.runs()
         if [run for run in runs if is_newly_lost(run)]:

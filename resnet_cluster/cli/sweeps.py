@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from resnet_cluster.cli.output import Output, note, print_json, print_pairs, print_table
+from resnet_cluster.cli.output import (
+    SCHEMA_VERSION,
+    Output,
+    note,
+    print_json,
+    print_pairs,
+    print_table,
+)
 from resnet_cluster.cli.stores import is_newly_lost, remove_folder
 from resnet_cluster.cli.sweep_rows import HEADER, hours_used, trial_objects, trial_rows
 
@@ -19,6 +26,42 @@ def found_sweep(reference: str) -> SweepSummary | None:
     from resnet_cluster.results import find_sweep
 
     return find_sweep(runs_root(), reference)
+
+
+def print_sweeps(output: Output) -> None:
+    """The sweeps, the newest last."""
+    from resnet_cluster.home import runs_root
+    from resnet_cluster.results import load_sweeps
+
+    sweeps = load_sweeps(runs_root())
+    if output is Output.json:
+        print_json([{"schema_version": SCHEMA_VERSION} | _facts(sweep) for sweep in sweeps])
+    elif not sweeps:
+        note("there are no sweeps yet; try `resnet-cluster ablate --help`")
+    else:
+        rows = [
+            (
+                sweep.sweep_id,
+                sweep.name,
+                sweep.state.value,
+                str(len(sweep.trials)),
+                f"{sweep.record.at.astimezone():%Y-%m-%d %H:%M}",
+            )
+            for sweep in sweeps
+        ]
+        print_table(("id", "name", "state", "trials", "begun"), rows)
+
+
+def _facts(sweep: SweepSummary) -> dict[str, Any]:
+    return {
+        "sweep_id": sweep.sweep_id,
+        "name": sweep.name,
+        "state": sweep.state.value,
+        "message": sweep.message,
+        "num_trials": len(sweep.trials),
+        "created_at": sweep.record.at.isoformat(),
+        "folder": str(sweep.sweep_dir),
+    }
 
 
 def print_status(sweep: SweepSummary, store: ResultStore, output: Output) -> None:

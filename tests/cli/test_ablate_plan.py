@@ -200,6 +200,15 @@ def test_sweeps_are_no_runs_of_the_store(call: Call, home: Path) -> None:
     record_run(home / "runs", _run(call_plan(), "single"))
     listed = call("list", "-o", "json")
     assert (listed.err, [run["name"] for run in listed.json()]) == ("", ["single"])
+    (sweep,) = call("list", "--sweeps", "-o", "json").json()
+    assert (sweep["sweep_id"], sweep["num_trials"], sweep["state"]) == ("s-00000001", 1, "PENDING")
+    assert call("list", "--sweeps").out.splitlines()[1].split()[:3] == [
+        "s-00000001",
+        "tiny_sweep",
+        "PENDING",
+    ]
+    _sweep(home).run_dir.rename(home / "away")
+    assert "no sweeps yet" in call("list", "--sweeps").err
 
 
 def call_plan() -> dict:  # type: ignore[type-arg]
