@@ -145,11 +145,9 @@ def test_trials_of_several_workers_go_one_after_the_other(
     assert_same_weights(run_of(sandbox, "tiny_sweep-d8-a"), reference)
 
 
-def _take_data_away(sandbox: Sandbox, before: int) -> None:
-    """From trials that have not begun, once the others have."""
-    wait_for_epochs(sandbox, before + 2)
-    folder = Path(sandbox.environment["RESNET_CLUSTER_DATA"]) / "digits"
-    (folder / "train.beton").rename(folder / "away.beton")
+def trial_pids(sandbox: Sandbox) -> list[int]:
+    """Processes that train a trial."""
+    return [pid for pid, line in sandbox.processes().items() if line.startswith("ray::ImplicitF")]
 
 
 def test_a_trial_that_fails_is_tried_again_and_the_others_go_on(
@@ -165,15 +163,28 @@ def test_a_trial_that_fails_is_tried_again_and_the_others_go_on(
     assert "4 trials, 0 to be run" in again.err
     words = ("ablate", write(sandbox), "--vary", "train.lr=0.01,0.02,0.03", "--name", "broken")
     before = num_epochs(sandbox)
-    command = sandbox.start(*words, "--set", "train.epochs=20")
-    _take_data_away(sandbox, before)
+    command = sandbox.start(*words, "--set", "train.epochs=12")
+    wait_for_epochs(sandbox, before + 2)
+    os.kill(trial_pids(sandbox)[0], signal.SIGKILL)
+    second = "r-*/events/attempt-002-training.json"
+    sandbox.wait_for(lambda: list(sandbox.runs.glob(second)))
+    (tmp_path / "data" / "digits" / "train.beton").rename(tmp_path / "away.beton")
     failed = command.finish()
     assert failed.code == 100, failed.err
     found = status(sandbox, "broken")
     assert [trial["state"] for trial in found["trials"]] == ["SUCCEEDED", "SUCCEEDED", "FAILED"]
     assert found["message"] == "2 of 3 trials done, 1 failed"
-    third = run_of(sandbox, "broken-lr0_03")
-    assert {"attempt-001-ended", "attempt-002-ended"} <= set(events(third))
+    third = events(run_of(sandbox, "broken-lr0_03"))
+    assert {"attempt-001-ended", "attempt-002-ended"} <= set(third)
+    named = {"broken-lr0_01", "broken-lr0_02"}
+    (killed,) = (
+        run
+        for run in (events(path.parents[1]) for path in sandbox.runs.glob(second))
+        if run["run"]["name"] in named
+    )
+    assert killed["attempt-001-ended"]["state"] == "LOST"
+    assert killed["attempt-002-training"]["first_step"] > 0
+    assert killed["attempt-002-ended"]["state"] == "SUCCEEDED"
 
 
 def test_asha_stops_trials_early_and_they_fill_no_cell(sandbox: Sandbox) -> None:
