@@ -39,18 +39,19 @@ def check_resources(job: JobSpec, cluster: Cluster, source: JobSource | None = N
         )
 
 
-def check_memory(job: JobSpec, plan: Plan, available_bytes: int) -> None:
+def check_memory(job: JobSpec, plan: Plan, available_bytes: int, *, num_runs: int = 1) -> None:
     """Refuse a job whose images the memory of one machine cannot hold.
 
     Args:
         job: the job.
         plan: its plan.
         available_bytes: of memory, on the machine that all workers will share.
+        num_runs: runs like it at a time, on the same images.
 
     Raises:
         PreflightError: the mend names what to lower.
     """
-    buffers = job.resources.workers * plan.loader_bytes
+    buffers = num_runs * job.resources.workers * plan.loader_bytes
     if buffers + plan.window_bytes <= available_bytes:
         return
     needs = f"{_gib(buffers)} of buffers for its images"

@@ -15,7 +15,7 @@ from resnet_cluster.cluster.progress import start_board
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.rungs import rungs_of
 from resnet_cluster.cluster.signals import StopRequest
-from resnet_cluster.cluster.sweep_order import SweepOptions, TrialOrder
+from resnet_cluster.cluster.sweep_order import SweepOptions, TrialOrder, concurrency
 from resnet_cluster.cluster.trial import run_trial
 from resnet_cluster.cluster.trial_task import TrialTask
 from resnet_cluster.cluster.tuning import Trainable, TrialWatch, tuner
@@ -116,7 +116,7 @@ class SweepDriver:
                 max(order.num_epochs for order in self.orders),
             ),
             watch,
-            self.cluster,
+            max_concurrent=concurrency(self.orders, self.cluster, self.options.trials_per_gpu),
             trainable=self.trainable,
             storage=self._folder.ray,
             name=f"attempt-{self.number:03d}",

@@ -15,7 +15,7 @@ from resnet_cluster.cluster.preflight import check_memory, check_resources, chec
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.signals import StopRequest, signals_to
 from resnet_cluster.cluster.submission import PlannedJob, begin, free_name, run_record
-from resnet_cluster.cluster.sweep_order import SweepOptions, TrialOrder, write_order
+from resnet_cluster.cluster.sweep_order import SweepOptions, TrialOrder, concurrency, write_order
 from resnet_cluster.cluster.sweep_plan import PlannedTrial
 from resnet_cluster.errors import PreflightError, UsageError
 from resnet_cluster.host_memory import available_bytes
@@ -115,9 +115,7 @@ def launch_sweep(todo: Sequence[ToDo], runs_root: Path, how: SweepLaunch) -> Swe
     address = chosen_address(how.address)
     _check_space(todo, runs_root)
     if address is None:
-        for each in todo:
-            check_trial(each, own_machine(), how.options)
-            check_memory(each.planned.job, each.planned.plan, available_bytes())
+        _check_machine(todo, how.options)
     stop = StopRequest()
     with contextlib.ExitStack() as stack:
         real_out, real_err = stack.enter_context(noise_in(runs_root / NOISE_NAME))
@@ -177,6 +175,16 @@ def begun(todo: Sequence[ToDo]) -> tuple[TrialOrder, ...]:
             order = replace(order, record=None)
         orders.append(order)
     return tuple(orders)
+
+
+def _check_machine(todo: Sequence[ToDo], options: SweepOptions) -> None:
+    """What this machine cannot hold is refused before Ray starts."""
+    machine, available = own_machine(), available_bytes()
+    for each in todo:
+        check_trial(each, machine, options)
+    at_once = concurrency([each.order for each in todo], machine, options.trials_per_gpu)
+    for each in todo:
+        check_memory(each.planned.job, each.planned.plan, available, num_runs=at_once)
 
 
 def _check_space(todo: Sequence[ToDo], runs_root: Path) -> None:

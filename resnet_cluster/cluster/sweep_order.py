@@ -33,6 +33,12 @@ class TrialOrder:
     record: RunRecord | None
     """The first event of a new run."""
 
+    def share(self, cluster: Cluster, trials_per_gpu: int) -> tuple[int, float]:
+        """CPU cores and GPUs of each of the trial's workers."""
+        is_gpu = takes_gpu(self.job, cluster)
+        share = trials_per_gpu if is_gpu else 1
+        return max(1, cpus_per_worker(self.job, cluster) // share), 1 / share if is_gpu else 0.0
+
     def task(
         self,
         cluster: Cluster,
@@ -51,16 +57,15 @@ class TrialOrder:
             sweep_dir: the sweep's folder.
             attempt: at the sweep.
         """
-        is_gpu = takes_gpu(self.job, cluster)
-        share = trials_per_gpu if is_gpu else 1
+        num_cpus, gpus = self.share(cluster, trials_per_gpu)
         return TrialTask(
             run_dir=self.run_dir,
             record=self.record,
             job=self.job.model_dump(mode="json"),
             dataset_folder=self.dataset_folder,
             num_epochs=self.num_epochs,
-            num_cpus=max(1, cpus_per_worker(self.job, cluster) // share),
-            gpus_per_worker=1 / share if is_gpu else 0.0,
+            num_cpus=num_cpus,
+            gpus_per_worker=gpus,
             cluster=replace(cluster, has_sweep=True),
             board=board.of(self.run_dir.name),
             sweep_dir=sweep_dir,
@@ -83,6 +88,18 @@ class SweepOptions:
     retries: int = 1
     fail_fast: bool = False
     scheduler: SchedulerName = "none"
+
+
+def concurrency(orders: Sequence[TrialOrder], cluster: Cluster, trials_per_gpu: int) -> int:
+    """Trials that the cluster holds at a time, the largest of them taken for all."""
+    most = []
+    for order in orders:
+        num_cpus, gpus = order.share(cluster, trials_per_gpu)
+        slots = cluster.num_cpus // num_cpus
+        if gpus:
+            slots = min(slots, cluster.num_gpus * trials_per_gpu)
+        most.append(slots // order.job.resources.workers)
+    return max(1, min(most, default=1))
 
 
 def write_order(sweep_dir: Path, orders: Sequence[TrialOrder], options: SweepOptions) -> None:

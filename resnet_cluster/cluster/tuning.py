@@ -11,7 +11,6 @@ from ray import tune
 from ray.tune import Callback, Stopper
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
-from resnet_cluster.cluster.capacity import Cluster
 from resnet_cluster.cluster.rungs import GRACE_EPOCHS, REDUCTION, Rungs
 from resnet_cluster.cluster.sweep_order import SweepOptions
 from resnet_cluster.cluster.trial_task import TrialTask
@@ -87,8 +86,8 @@ def tuner(
     options: SweepOptions,
     rungs: Rungs | None,
     watch: TrialWatch,
-    cluster: Cluster,
     *,
+    max_concurrent: int,
     trainable: Trainable,
     storage: Path,
     name: str,
@@ -100,7 +99,7 @@ def tuner(
         options: how to run them.
         rungs: when to stop them early.
         watch: told of them.
-        cluster: where they run.
+        max_concurrent: trials at a time.
         trainable: what each runs.
         storage: folder for what Tune keeps.
         name: of this attempt in it.
@@ -114,7 +113,7 @@ def tuner(
         resourced,
         param_space={"trial": tune.grid_search(list(range(len(tasks))))},
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=concurrency(tasks, cluster),
+            max_concurrent_trials=max_concurrent,
             reuse_actors=False,
             scheduler=_asha(rungs) if rungs else None,
         ),
@@ -147,14 +146,3 @@ def _placement(task: TrialTask) -> tune.PlacementGroupFactory:
         return tune.PlacementGroupFactory([{"node:__internal_head__": _DRIVER_SHARE}])
     gpu = {"GPU": task.gpus_per_worker} if task.gpus_per_worker else {}
     return tune.PlacementGroupFactory([{"CPU": float(task.num_cpus), **gpu}])
-
-
-def concurrency(tasks: Sequence[TrialTask], cluster: Cluster) -> int:
-    """Trials that the cluster holds at a time, the largest of them taken for all."""
-    most = []
-    for task in tasks:
-        slots = cluster.num_cpus // task.num_cpus
-        if task.gpus_per_worker:
-            slots = min(slots, int(cluster.num_gpus / task.gpus_per_worker))
-        most.append(slots // task.workers)
-    return max(1, min(most, default=1))

@@ -143,6 +143,10 @@ def test_what_memory_cannot_hold_is_refused_with_what_it_can() -> None:
     with pytest.raises(PreflightError) as refused:
         check_memory(job, planned, buffers // 2)
     assert "train.bn_group" in refused.value.mend
+    # Runs at a time have buffers of their own, and share the pages.
+    check_memory(job, planned, 2 * buffers + window, num_runs=2)
+    with pytest.raises(PreflightError):
+        check_memory(job, planned, buffers + window, num_runs=2)
 
 
 def test_a_window_of_the_whole_file_is_mended_by_one_that_fits() -> None:

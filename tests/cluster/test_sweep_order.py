@@ -14,11 +14,11 @@ from resnet_cluster.cluster.rungs import rungs_of
 from resnet_cluster.cluster.sweep_order import (
     SweepOptions,
     TrialOrder,
+    concurrency,
     read_order,
     write_order,
 )
 from resnet_cluster.cluster.trial_task import TrialTask
-from resnet_cluster.cluster.tuning import concurrency
 from resnet_cluster.spec import JobSpec
 
 
@@ -72,7 +72,7 @@ def test_trials_never_ask_for_more_than_there_is(
     cluster = Cluster(address="h:1", num_cpus=cpus, num_gpus=gpus, num_nodes=1)
     made = task(cluster, per_gpu, **resources)
     assert (made.num_cpus, made.gpus_per_worker) == pytest.approx(given)
-    found = concurrency([made], cluster)
+    found = concurrency([order(**resources)], cluster, per_gpu)
     assert found == at_a_time
     assert found * made.workers * made.num_cpus <= cpus
     assert found * made.workers * made.gpus_per_worker <= gpus + 1e-9
@@ -82,8 +82,7 @@ def test_trials_never_ask_for_more_than_there_is(
 
 def test_the_largest_trial_counts_for_all() -> None:
     cluster = Cluster(address=None, num_cpus=8, num_gpus=0, num_nodes=1)
-    tasks = [task(cluster), task(cluster, cpus_per_worker=3)]
-    assert concurrency(tasks, cluster) == 2
+    assert concurrency([order(), order(cpus_per_worker=3)], cluster, 1) == 2
 
 
 def test_an_order_is_read_as_it_was_left(tmp_path: Path) -> None:
