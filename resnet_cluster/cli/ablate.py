@@ -110,6 +110,8 @@ def ablate(
     planned = plan_sweep(ablation, skips_invalid=skip_invalid, embedded=not _joins_cluster(address))
     for line in told_invalid(planned.invalid):
         note(f"left out: {line}")
+    for trial in planned.repeated:
+        note(f"left out: {trial} is the same experiment as another: what varies changes no result")
     if dry_run:
         _print_plan(planned, _known_runs(planned), output)
         for failure in planned.failures:
@@ -157,7 +159,7 @@ def _known_runs(planned: PlannedSweep) -> Mapping[str, RunSummary]:
     if not has_results():
         return {}
     if not planned.failures:
-        check_sweep(planned, runs_root())
+        check_sweep(planned, runs_root(), may_run=True)
     with opened_store() as store:
         return found_runs(planned, store)
 

@@ -18,6 +18,8 @@ from resnet_cluster.errors import (
     RunDivergedError,
     RunFailedError,
     RunLostError,
+    UnknownRunError,
+    UsageError,
 )
 
 if TYPE_CHECKING:
@@ -43,11 +45,27 @@ def looked_up(store: ResultStore, reference: str) -> RunSummary:
         UnknownRunError: there is none.
         UsageError: several ids begin so.
     """
-    run = store.run(reference)
+    try:
+        run = store.run(reference)
+    except UnknownRunError:
+        _refuse_sweep(reference)
+        raise
     if is_newly_lost(run):
         store.ingest()
         return store.run(run.run_id)
     return run
+
+
+def _refuse_sweep(reference: str) -> None:
+    from resnet_cluster.home import runs_root
+    from resnet_cluster.results import find_sweep
+
+    if (sweep := find_sweep(runs_root(), reference)) is not None:
+        raise UsageError(
+            f"{reference} is a sweep, and no run",
+            mend=f"name a trial's run, which `resnet-cluster status {sweep.name}` lists; a sweep "
+            "goes on by the `ablate` command that it began with",
+        )
 
 
 def is_newly_lost(run: RunSummary) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 from resnet_cluster.cli.output import Output, as_json, counted, note, print_json
 from resnet_cluster.cli.stores import leave
 from resnet_cluster.cli.sweep_rows import is_done
+from resnet_cluster.errors import UsageError
 from resnet_cluster.results import RunState
 
 if TYPE_CHECKING:
@@ -44,11 +45,16 @@ def run(
         store: the index of runs.
         how: how.
     """
-    from resnet_cluster.cluster.sweep_claim import check_sweep, claim_sweep
+    from resnet_cluster.cluster.sweep_claim import check_sweep, claim_sweep, conclude_done
     from resnet_cluster.cluster.sweep_launch import detach_sweep, launch_sweep, to_do
     from resnet_cluster.home import runs_root
 
     existing = check_sweep(planned, runs_root())
+    if existing is None and (taken := store.by_name(planned.ablation.name)):
+        raise UsageError(
+            f"the name {planned.ablation.name!r} belongs to the run {taken[-1].run_id}",
+            mend="give this sweep another with --name",
+        )
     elsewhere = () if how.rerun else _driven_elsewhere(planned, runs, existing)
     _say_the_rule(planned, how)
     settled = {run.key for run in elsewhere} | _stopped(existing, runs, how)
@@ -58,6 +64,7 @@ def run(
         sweep = claim_sweep(planned, runs_root(), scheduler=how.options.scheduler)
         _print_id(sweep, how.output)
         _await(elsewhere)
+        conclude_done(sweep)
         _print_state(sweep, store, how.output)
         return
     todo = to_do(planned.trials, wanted, store, runs_root())

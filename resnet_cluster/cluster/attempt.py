@@ -13,6 +13,7 @@ from resnet_cluster.results import (
     own_identity,
     own_name,
 )
+from resnet_cluster.results.sweeps import PREFIX
 
 
 def claim_attempt(run_dir: Path, address: str | None) -> int:
@@ -36,9 +37,13 @@ def claim_attempt(run_dir: Path, address: str | None) -> int:
     if not _is_free(events, number) or not events.record(started):
         raise RunTakenError(
             f"another process has just begun to drive {run_dir.name}",
-            mend=f"follow it with `resnet-cluster logs -f {run_dir.name}`",
+            mend=f"follow it with `resnet-cluster {_follows(run_dir)} {run_dir.name}`",
         )
     return number
+
+
+def _follows(run_dir: Path) -> str:
+    return "wait" if run_dir.name.startswith(PREFIX) else "logs -f"
 
 
 def _is_free(events: EventLog, number: int) -> bool:

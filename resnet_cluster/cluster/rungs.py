@@ -36,7 +36,9 @@ class Rungs:
     @property
     def text(self) -> str:
         """The rule in words."""
-        at = ", ".join(map(str, self.epochs)) or "none"
+        if not self.epochs:
+            return "asha: stops nothing, for the trials have no more than an epoch"
+        at = ", ".join(map(str, self.epochs))
         error = "hold-out" if self.metric.startswith("holdout") else "training"
         return (
             f"asha: after epochs {at} a trial goes on if its {error} error is among the best "

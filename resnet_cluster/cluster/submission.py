@@ -23,6 +23,7 @@ from resnet_cluster.results import (
     RunRecord,
     RunState,
     RunSummary,
+    named_sweep,
     note_lost_owner,
 )
 from resnet_cluster.results.provenance import command_line, git_commit, versions
@@ -166,6 +167,11 @@ def free_name(planned: PlannedJob, store: ResultStore, *, is_numbered: bool) -> 
         UsageError: it is taken, and is not to have a number.
     """
     name = planned.job.name
+    if not is_numbered and (sweep := named_sweep(store.runs_root, name)):
+        raise UsageError(
+            f"the name {name!r} belongs to the sweep {sweep.sweep_id}",
+            mend="give this run another with --name",
+        )
     taken = store.by_name(name)
     if not taken:
         return name

@@ -6,17 +6,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from resnet_cluster.cluster.attempt import claim_attempt
 from resnet_cluster.cluster.submission import alone
 from resnet_cluster.cluster.sweep_plan import PlannedSweep, new_sweep_id, value_text
 from resnet_cluster.errors import PreflightError, UsageError
 from resnet_cluster.results import (
+    AttemptEnded,
     EventLog,
     RunState,
     SweepPlanRecord,
     SweepRecord,
     SweepSummary,
     load_sweep,
-    load_sweeps,
+    named_sweep,
 )
 from resnet_cluster.results.provenance import command_line, git_commit, versions
 from resnet_cluster.spec import TRAINING_SEMANTICS
@@ -52,18 +54,24 @@ def claim_sweep(sweep: PlannedSweep, runs_root: Path, *, scheduler: str = "none"
     return claimed
 
 
-def check_sweep(sweep: PlannedSweep, runs_root: Path) -> SweepSummary | None:
+def check_sweep(
+    sweep: PlannedSweep, runs_root: Path, *, may_run: bool = False
+) -> SweepSummary | None:
     """The sweep of the same name, which may be grown; None where there is none.
+
+    Args:
+        sweep: the plan.
+        runs_root: the folder of runs and sweeps.
+        may_run: whether somebody may be driving it.
 
     Raises:
         UsageError: it is of another job, or running.
         PreflightError: its data or what a recipe means have moved since.
     """
     name = sweep.ablation.name
-    named = [each for each in load_sweeps(runs_root) if each.name == name]
-    if not named:
+    existing = named_sweep(runs_root, name)
+    if existing is None:
         return None
-    existing = named[-1]
     differing = list(_differences(existing.record.job, _base(sweep)))
     if differing:
         raise UsageError(
@@ -71,10 +79,11 @@ def check_sweep(sweep: PlannedSweep, runs_root: Path) -> SweepSummary | None:
             + "; ".join(differing[:5]),
             mend="give this sweep its own with --name",
         )
-    if existing.state is RunState.RUNNING:
+    if existing.state is RunState.RUNNING and not may_run:
         raise UsageError(
             f"{name} ({existing.sweep_id}) is running already",
-            mend=f"look at it with `resnet-cluster status {name}`, or stop it first",
+            mend=f"`resnet-cluster wait {name}` waits for its end, `status {name}` shows its "
+            f"trials, `stop {name}` ends it",
         )
     _check_same_world(existing, sweep)
     return existing
@@ -144,3 +153,13 @@ def _plan(sweep: PlannedSweep, number: int, scheduler: str) -> SweepPlanRecord:
         scheduler=scheduler,
         command=command_line(),
     )
+
+
+def conclude_done(sweep: SweepSummary) -> None:
+    """Record that a sweep has ended whose trials were all done before it was asked for."""
+    if sweep.state is RunState.SUCCEEDED:
+        return
+    attempt = claim_attempt(sweep.sweep_dir, None)
+    message = f"{len(sweep.trials)} of {len(sweep.trials)} trials were done before"
+    ended = AttemptEnded(attempt=attempt, state=RunState.SUCCEEDED, message=message)
+    EventLog(sweep.sweep_dir).record(ended)

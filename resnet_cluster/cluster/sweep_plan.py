@@ -65,6 +65,8 @@ class PlannedSweep:
     """Combinations that are left out."""
     failures: tuple[PreflightError, ...]
     """What keeps trials from starting here, each once."""
+    repeated: tuple[str, ...] = ()
+    """Names of trials that would be the experiment of another, and are left out."""
 
     @property
     def manifest(self) -> Manifest:
@@ -101,12 +103,15 @@ def plan_sweep(ablation: Ablation, *, skips_invalid: bool, embedded: bool = True
     _check_invalid(invalid, has_others=bool(planned), skips_invalid=skips_invalid)
     if embedded:
         _check_machine(trials, failures)
+    distinct = tuple(_distinct(planned))
+    kept = {trial.name for trial in distinct}
     return PlannedSweep(
         ablation=ablation,
         base=base,
-        trials=tuple(_distinct(planned)),
+        trials=distinct,
         invalid=tuple(invalid),
         failures=tuple(failures.values()),
+        repeated=tuple(trial.name for trial in planned if trial.name not in kept),
     )
 
 
@@ -194,16 +199,19 @@ def _check_invalid(
 
 def told_invalid(invalid: Sequence[InvalidPoint]) -> Iterator[str]:
     """A line for each of the first, and one for the rest."""
-    for each in invalid[:MOST_NAMED]:
-        yield f"{point_text(each.point.said)}: {each.error.message}"
-    more = len(invalid) - MOST_NAMED
-    if more > 0:
-        yield f"and {more:,} more"
+    lines = list(
+        dict.fromkeys(f"{point_text(each.point)}: {each.error.message}" for each in invalid)
+    )
+    yield from lines[:MOST_NAMED]
+    if len(lines) > MOST_NAMED:
+        yield f"and {len(lines) - MOST_NAMED:,} more"
 
 
-def point_text(said: Mapping[str, Any]) -> str:
-    """`depth 20, shortcut none`."""
-    return ", ".join(f"{key.rpartition('.')[2]} {value_text(value)}" for key, value in said.items())
+def point_text(point: Point) -> str:
+    """`depth 20, shortcut none`; where nothing but the seed varies `seed 1 of them`."""
+    said = point.said
+    words = [f"{key.rpartition('.')[2]} {value_text(value)}" for key, value in said.items()]
+    return ", ".join(words) or f"seed {point.seed + 1} of them"
 
 
 def value_text(value: Any) -> str:

@@ -45,12 +45,18 @@ class SeedGroup:
 
     @property
     def marks(self) -> tuple[str, ...]:
-        """What is to be known of all of its runs: trained elsewhere, or shortened."""
+        """What is to be known of all of its runs: trained elsewhere, or longer or shorter than
+        their job file says."""
         setup = self.figures[0].run.setup
         if setup.imported_weights:
             return ("trained elsewhere",)
-        shortened = setup.job.train.shortened_from
-        return (f"shortened from {shortened}",) if shortened else ()
+        usual = setup.job.train.shortened_from
+        if not usual:
+            return ()
+        number, unit = usual.split()
+        own = getattr(setup.job.train, unit)  # None where the length is in the other unit
+        how = "lengthened" if own is not None and own > float(number) else "shortened"
+        return (f"{how} from {usual}",)
 
 
 @dataclass(frozen=True, kw_only=True)

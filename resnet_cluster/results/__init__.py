@@ -63,6 +63,7 @@ from resnet_cluster.results.sweeps import (
     find_trial,
     load_sweep,
     load_sweeps,
+    named_sweep,
 )
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ __all__ = [
     "last_attempt",
     "load_sweep",
     "load_sweeps",
+    "named_sweep",
     "note_lost_owner",
     "now",
     "own_identity",

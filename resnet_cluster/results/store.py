@@ -53,6 +53,11 @@ class ResultStore:
         bring_up_to_date(database)
         return cls(database, runs_root)
 
+    @property
+    def runs_root(self) -> Path:
+        """The folder of runs that new ones go into."""
+        return self._runs_root
+
     def __enter__(self) -> ResultStore:
         return self
 

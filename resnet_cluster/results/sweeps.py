@@ -89,24 +89,40 @@ def load_sweep(sweep_dir: Path) -> SweepSummary | None:
 
 
 def find_sweep(runs_root: Path, reference: str) -> SweepSummary | None:
-    """The sweep of that id or name, or the one whose id begins so; None where there is none.
+    """The sweep of that id, or else of that name, or else the one whose id begins so; or None.
 
     Raises:
         UsageError: several ids begin so.
+        IntegrityError: its events are damaged.
     """
-    known = load_sweeps(runs_root)
-    for sweep in reversed(known):
-        if reference in (sweep.sweep_id, sweep.name):
-            return sweep
-    begun = [sweep for sweep in known if sweep.sweep_id.startswith(reference)]
+    if reference.startswith(PREFIX) and (runs_root / reference).is_dir():
+        return load_sweep(runs_root / reference)
+    if (named := named_sweep(runs_root, reference)) is not None:
+        return named
+    begun = [path for path in _folders(runs_root) if path.name.startswith(reference)]
     if not reference.startswith(PREFIX) or not begun:
         return None
     if len(begun) > 1:
         raise UsageError(
             f"{len(begun)} sweeps have an id that begins with {reference!r}",
-            mend="give more of it: " + ", ".join(sweep.sweep_id for sweep in begun[:8]),
+            mend="give more of it: " + ", ".join(path.name for path in begun[:8]),
         )
-    return begun[0]
+    return load_sweep(begun[0])
+
+
+def named_sweep(runs_root: Path, name: str) -> SweepSummary | None:
+    """The newest sweep of that name; None where there is none.
+
+    Raises:
+        IntegrityError: what else is known of it is damaged.
+    """
+    found = []
+    for folder in _folders(runs_root):
+        with contextlib.suppress(IntegrityError):
+            record = EventLog(folder).load("sweep")
+            if isinstance(record, SweepRecord) and record.name == name:
+                found.append((record.at, folder))
+    return load_sweep(max(found)[1]) if found else None
 
 
 def find_trial(sweep: SweepSummary, reference: str) -> SweepTrial:

@@ -22,6 +22,7 @@ from resnet_cluster.spec.reader import Document
 from resnet_cluster.spec.source import KeyPath, Value, dotted_key, printable
 from resnet_cluster.spec.trial_name import trial_name
 
+_LIKE_AN_ID = re.compile(r"[rs]-[0-9a-f]{4}")
 MAX_SEEDS = 1000
 MAX_NAME_LENGTH = 40
 """Of an ablation: its trials' names begin with it."""
@@ -139,8 +140,11 @@ def build_ablation(
     if not re.fullmatch(NAME_PATTERN, name) or len(name) > MAX_NAME_LENGTH:
         raise UsageError(
             f"{printable(name)!r} is no name of an ablation",
-            mend=f"up to {MAX_NAME_LENGTH} of a-z, 0-9, _ and -, beginning with a letter or digit",
+            mend=f"give it a --name: up to {MAX_NAME_LENGTH} of a-z, 0-9, _ and -, beginning with "
+            "a letter or digit",
         )
+    if _LIKE_AN_ID.match(name):
+        raise UsageError(f"{name!r} looks like an id", mend="give the sweep another --name")
     if not axes and num_seeds == 1:
         raise UsageError(
             "nothing varies",

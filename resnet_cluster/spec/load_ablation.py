@@ -66,7 +66,11 @@ def load_ablation(path: Path, request: AblationRequest) -> Ablation:
     found = _read(document, path) if is_ablation(document) else _of_job(document, path)
     flags = flag_overrides(name=None, seed=request.seed, workers=request.workers, data=request.data)
     changes = (*found.changes, *map(parse_override, request.overrides), *flags)
-    axes = {axis.path: axis for axis in (*found.axes, *_asked(request))}
+    asked = tuple(_asked(request))
+    for place, axis in enumerate(asked):
+        if axis.path in [each.path for each in asked[:place]]:
+            raise UsageError(f"{axis.key} is said twice", mend="give all of its values at once")
+    axes = {axis.path: axis for axis in (*found.axes, *asked)}
     return build_ablation(
         request.name or found.name,
         found.file,

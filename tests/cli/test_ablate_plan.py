@@ -151,7 +151,60 @@ def test_a_name_belongs_to_one_sweep(job: Path, call: Call, home: Path) -> None:
     assert call(*words, "--set", "train.lr=0.3", "--name", "another").code == 0
     assert call(*words, "--seed", "3", "--workers", "1").code == 0
     log.record(AttemptStarted(attempt=1, owner="laptop:1", identity=own_identity()))
-    assert_refused(call(*words), 2, "tiny_sweep (s-00000001) is running already")
+    assert call(*words).code == 0  # a plan may be made of what runs
+    assert_refused(call(*words[:-1]), 2, "tiny_sweep (s-00000001) is running already", "wait")
+
+
+@pytest.mark.usefixtures("planned")
+def test_ids_and_names_mean_one_thing(job: Path, call: Call, home: Path) -> None:
+    _sweep(home)
+    words = ("ablate", job, "--depths", "8,14")
+    for name in ("s-00000001", "r-0123abcd"):
+        assert_refused(call(*words, "--name", name), 2, "looks like an id", "another --name")
+    refused = call("submit", job, "--name", "tiny_sweep", "--workers", "1")
+    assert_refused(refused, 2, "belongs to the sweep s-00000001", "another with --name")
+    record_run(home / "runs", _run(call_plan(), "single"))
+    refused = call(*words, "--name", "single")
+    assert_refused(refused, 2, "belongs to the run r-00000001", "another with --name")
+    for verb in ("resume", "evaluate", "export"):
+        more = {"evaluate": ["--protocol", "flip"], "export": ["--to", "safetensors"]}
+        refused = call(verb, "tiny_sweep", *more.get(verb, []))
+        assert_refused(refused, 2, "tiny_sweep is a sweep, and no run", "status tiny_sweep")
+
+
+@pytest.mark.usefixtures("planned")
+def test_a_sweep_that_cannot_be_read_says_so(job: Path, call: Call, home: Path) -> None:
+    log = _sweep(home)
+    (log.folder / "plan-001.json").write_text("{")
+    for words in (
+        ("status", "tiny_sweep"),
+        ("status", "s-00000001"),
+        ("ablate", job, "--depths", "8,14", "--dry-run"),
+    ):
+        assert_refused(call(*words), 5, "plan-001.json", "not an event of this tool")
+    (log.folder / "sweep.json").write_text("{")
+    assert_refused(call("status", "s-00000001"), 5, "sweep.json")
+
+
+def test_what_changes_no_result_is_no_trial_of_its_own(job: Path, call: Call) -> None:
+    planned = call("ablate", job, "--vary", "resources.workers=1,2", "--dry-run", "-o", "json")
+    assert [trial["name"] for trial in planned.json()["trials"]] == ["tiny_sweep-workers1"]
+    assert "left out: tiny_sweep-workers2 is the same experiment as another" in planned.err
+
+
+def test_a_sweep_of_what_is_done_has_ended(job: Path, call: Call, home: Path) -> None:
+    for number, depth in enumerate((8, 14)):
+        words = ("submit", job, "--set", f"model.depth={depth}", "--dry-run", "-o", "json")
+        run = _run(call(*words).json(), f"run-{depth}").model_copy(
+            update={"run_id": f"r-0000000{number}"}
+        )
+        record_run(home / "runs", run, top1_err=9.0)
+    done = call("ablate", job, "--depths", "8,14")
+    assert done.code == 0, done.err
+    assert "2 trials, 0 to be run" in done.err
+    assert call("wait", "tiny_sweep", "--timeout", "0").code == 0
+    assert "2 of 2 trials were done before" in call("status", "tiny_sweep").out
+    assert call("ablate", job, "--depths", "8,14").out == done.out
 
 
 @pytest.mark.usefixtures("planned")

@@ -150,6 +150,8 @@ def test_the_papers_ablations_are_its_tables_and_figures() -> None:
         ({"vary": ["seed=1,2"]}, "seed is no key to vary"),
         ({"vary": ["name=a,b"]}, "name is no key to vary"),
         ({"vary": ["model={family: cifar, depth: 20, shortcut: A}"], "depths": "20"}, "within"),
+        ({"depths": "20", "vary": ["model.depth=32"]}, "model.depth is said twice"),
+        ({"depths": "20", "name": "s-0123abcd"}, "looks like an id"),
         ({"depths": "20", "name": "Über"}, "is no name of an ablation"),
         ({"depths": "20", "name": "a" * 41}, "is no name of an ablation"),
         ({"depths": "20\x1b[31m"}, "is not allowed"),
