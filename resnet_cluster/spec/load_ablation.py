@@ -117,8 +117,7 @@ def _read(document: Document, path: Path) -> _File:
     if combine not in ("grid", "zip"):
         message = f"combine is {printable(combine)!r}, and must be one of grid, zip"
         raise source.error("combine", message, mend="grid combines all, zip walks them together")
-    with source.blamed("job"):
-        file = load_yaml(Path(os.path.normpath(path.parent / job)))
+    file = _job_file(document, Path(os.path.normpath(path.parent / job)))
     return _File(
         name=_one_of(document, "name", str, "a name, of a-z, 0-9, _ and -", path.stem),
         file=file,
@@ -132,6 +131,19 @@ def _read(document: Document, path: Path) -> _File:
         is_zipped=combine == "zip",
         num_seeds=seeds,
     )
+
+
+def _job_file(document: Document, path: Path) -> Document:
+    """The job file that an ablation names, whose faults are told with the ablation's line."""
+    where = document.source.where(("job",))
+    try:
+        file = load_yaml(path)
+    except JobError as error:
+        raise JobError(error.message, where=where, mend=error.mend) from error
+    if is_ablation(file):
+        mend = "name a job file, which has no `vary:`"
+        raise JobError(f"{printable(str(path))} is an ablation, and no job", where=where, mend=mend)
+    return file
 
 
 def _one_of(
