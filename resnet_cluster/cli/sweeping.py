@@ -64,10 +64,11 @@ def run(
         sweep = claim_sweep(planned, runs_root(), scheduler=how.options.scheduler)
         _print_id(sweep, how.output)
         _await(elsewhere)
-        conclude_done(sweep)
+        if not elsewhere:
+            conclude_done(sweep)
         _print_state(sweep, store, how.output)
         return
-    todo = to_do(planned.trials, wanted, store, runs_root())
+    todo = to_do(planned.trials, wanted, store, runs_root(), is_rerun=how.rerun)
     if how.detach:
         sweep = detach_sweep(todo, runs_root(), _launch(planned, how))
         note(f"look at it with `resnet-cluster status {sweep.name}`")

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from resnet_cluster.checkpoints import save_weights
+from resnet_cluster.cluster.key_claim import alone
 from resnet_cluster.cluster.submission import (
     FoundRun,
     PlannedJob,
-    alone,
     begin,
     find,
     own_manifest,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import itertools
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_cluster.cluster.capacity import cpus_per_worker, own_machine
+from resnet_cluster.cluster.key_claim import alone, give_key
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.data import Manifest, check_dataset, load_manifest
 from resnet_cluster.errors import PreflightError, UsageError
@@ -229,12 +228,5 @@ def begin(record: RunRecord, run_dir: Path) -> None:
     if isinstance(model, CustomNetSpec):
         RunFolder(run_dir).keep_code(find_code(model.entry, sha256=model.source_sha256))
     EventLog(run_dir).record(record)
-
-
-@contextlib.contextmanager
-def alone(runs_root: Path) -> Iterator[None]:
-    """One process at a time looks for a run and creates it."""
-    runs_root.mkdir(parents=True, exist_ok=True)
-    with (runs_root / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    if record.imported is None:
+        give_key(run_dir.parent, record.key, record.run_id)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_cluster.cluster.attempt import claim_attempt
-from resnet_cluster.cluster.submission import alone
+from resnet_cluster.cluster.key_claim import alone
 from resnet_cluster.cluster.sweep_plan import PlannedSweep, new_sweep_id, value_text
 from resnet_cluster.errors import PreflightError, UsageError
 from resnet_cluster.results import (

@@ -152,7 +152,7 @@ class SweepDriver:
 
     def _stop_running(self, watch: TrialWatch) -> None:
         for index in list(watch.running):
-            folder = self.orders[index].run_dir
+            folder = self.orders[index].run_dir  # what another process trains is its own to stop
             if (attempt := last_attempt(EventLog(folder))) > 0:
                 flag = RunFolder(folder)
                 if not flag.is_stop_requested(attempt):
@@ -179,7 +179,7 @@ class SweepDriver:
 
     def _tell_events(self, index: int) -> None:
         order = self.orders[index]
-        log = EventLog(order.run_dir)
+        log = EventLog(order.actual_run_dir)
         for name, record in log.read(known=self._seen[index], on_damaged=self._on_damaged):
             self._seen[index].add(name)
             self.tell(order.place, record)
@@ -203,18 +203,21 @@ class SweepDriver:
 
     def _conclude(self) -> AttemptEnded:
         """Record the end: of trials that were cut off, then of the sweep."""
-        states = [self._end_of(order.run_dir) for order in self.orders]
+        states = [self._end_of(order) for order in self.orders]
         ended = self._verdict(states)
         EventLog(self.sweep_dir).record(ended)
         return ended
 
-    def _end_of(self, run_dir: Path) -> RunState | None:
-        """How a trial's run has ended; None where it never began."""
+    def _end_of(self, order: TrialOrder) -> RunState | None:
+        """How a trial's run has ended; None where it never began, or another process trains it."""
+        run_dir = order.actual_run_dir
         log = EventLog(run_dir)
         if (attempt := last_attempt(log)) == 0:
             return None
         name = f"attempt-{attempt:03d}-ended"
         if name not in log.names() and not note_lost_owner(run_dir):
+            if run_dir != order.run_dir:
+                return None
             message = "ended with its sweep; its last checkpoint is kept"
             log.record(AttemptEnded(attempt=attempt, state=RunState.CANCELLED, message=message))
         ended = log.load(name)

@@ -71,6 +71,8 @@ def to_do(
     wanted: Mapping[int, RunSummary | None],
     store: ResultStore,
     runs_root: Path,
+    *,
+    is_rerun: bool,
 ) -> tuple[ToDo, ...]:
     """The trials that are to be run.
 
@@ -79,6 +81,7 @@ def to_do(
         wanted: the run that goes on, or None for a new one, by the trial's place.
         store: knows which names are taken.
         runs_root: the folder of runs.
+        is_rerun: whether trials are run although their experiments have runs.
     """
     found = []
     for place, run in wanted.items():
@@ -94,6 +97,7 @@ def to_do(
             num_epochs=planned.plan.num_epochs,
             run_dir=run.run_dir if record is None and run else runs_root / _id(record),
             record=record,
+            is_rerun=is_rerun,
         )
         found.append(ToDo(order=order, planned=planned))
     return tuple(found)

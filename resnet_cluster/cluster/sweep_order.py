@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from resnet_cluster.cluster.capacity import Cluster, cpus_per_worker, takes_gpu
+from resnet_cluster.cluster.key_claim import key_owner
 from resnet_cluster.cluster.progress import ProgressBoard
 from resnet_cluster.cluster.trial_task import TrialTask
 from resnet_cluster.files import write_whole
@@ -32,6 +33,16 @@ class TrialOrder:
     run_dir: Path
     record: RunRecord | None
     """The first event of a new run."""
+    is_rerun: bool = False
+    """Whether it is to be run although its experiment has a run."""
+
+    @property
+    def actual_run_dir(self) -> Path:
+        """The folder of the run that the trial has become: another's, which was begun before."""
+        if self.record is None or self.is_rerun or self.run_dir.is_dir():
+            return self.run_dir
+        owner = key_owner(self.run_dir.parent, self.record.key)
+        return self.run_dir.parent / owner if owner else self.run_dir
 
     def share(self, cluster: Cluster, trials_per_gpu: int) -> tuple[int, float]:
         """CPU cores and GPUs of each of the trial's workers."""
@@ -61,6 +72,7 @@ class TrialOrder:
         return TrialTask(
             run_dir=self.run_dir,
             record=self.record,
+            is_rerun=self.is_rerun,
             job=self.job.model_dump(mode="json"),
             dataset_folder=self.dataset_folder,
             num_epochs=self.num_epochs,
@@ -122,6 +134,7 @@ def _as_json(order: TrialOrder) -> dict[str, Any]:
         "dataset_folder": str(order.dataset_folder),
         "num_epochs": order.num_epochs,
         "run_dir": str(order.run_dir),
+        "is_rerun": order.is_rerun,
         "record": order.record and json.loads(order.record.model_dump_json()),
     }
 
@@ -134,5 +147,6 @@ def _from_json(content: dict[str, Any]) -> TrialOrder:
         dataset_folder=Path(content["dataset_folder"]),
         num_epochs=content["num_epochs"],
         run_dir=Path(content["run_dir"]),
+        is_rerun=content["is_rerun"],
         record=None if record is None else RunRecord.model_validate(record, strict=False),
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import time
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,12 +17,13 @@ from resnet_cluster.cluster.attempt import claim_attempt
 from resnet_cluster.cluster.connection import SETTINGS
 from resnet_cluster.cluster.event_context import EventContext, explain, place
 from resnet_cluster.cluster.groups import give_back
+from resnet_cluster.cluster.key_claim import alone, claim_key, give_key
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.signals import StopRequest
 from resnet_cluster.cluster.trial_task import TrialTask
 from resnet_cluster.cluster.worker_output import output_in
 from resnet_cluster.data import load_manifest
-from resnet_cluster.errors import RunFailedError
+from resnet_cluster.errors import RunFailedError, RunTakenError, WaitTimeoutError
 from resnet_cluster.nets import offer_code
 from resnet_cluster.results import (
     AnyRecord,
@@ -28,9 +32,14 @@ from resnet_cluster.results import (
     EventLog,
     Heartbeat,
     RunState,
+    follow,
+    last_attempt,
 )
 from resnet_cluster.spec import load_resolved
 from resnet_cluster.training import Progress
+
+LOOK_S = 2.0
+"""Between looks at whether the sweep is to stop, while another process trains the experiment."""
 
 
 def run_trial(config: dict[str, Any], tasks: list[TrialTask]) -> None:
@@ -49,12 +58,47 @@ def run_trial(config: dict[str, Any], tasks: list[TrialTask]) -> None:
         return
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    if task.record is not None:
-        EventLog(task.run_dir).record(task.record)
-    ended = _attempt_here(task) if task.workers == 1 else _attempt_by_workers(task)
-    if ended.state is RunState.FAILED:
-        raise RunFailedError(f"{task.run_dir.name}: {ended.message}")
-    tune.report({"state": ended.state.value})
+    own = _begun(task)
+    state = None if own.run_dir == task.run_dir else _awaited(own)
+    if state is None:
+        try:
+            ended = _attempt_here(own) if own.workers == 1 else _attempt_by_workers(own)
+        except RunTakenError:  # another process was quicker
+            state = _awaited(own)
+        else:
+            state = None if ended.state is RunState.FAILED else ended.state
+    if state is None:
+        raise RunFailedError(f"the attempt at {own.run_dir.name} failed")
+    tune.report({"state": state.value})
+
+
+def _begun(task: TrialTask) -> TrialTask:
+    """The task, its run begun; that of another run which has the experiment, where one has."""
+    if task.record is None:
+        return task
+    root, record = task.run_dir.parent, task.record
+    with alone(root):
+        if task.is_rerun:
+            give_key(root, record.key, record.run_id)
+        elif (owner := claim_key(root, record.key, record.run_id)) != record.run_id:
+            return replace(task, run_dir=root / owner, record=None)
+        EventLog(task.run_dir).record(record)
+    return task
+
+
+def _awaited(task: TrialTask) -> RunState | None:
+    """How a run ends that others have begun; None where it is left to go on with."""
+    folder = RunFolder(task.sweep_dir)
+    if last_attempt(EventLog(task.run_dir)) == 0:
+        time.sleep(LOOK_S)  # it has been begun a moment ago, or was given up before it trained
+        if last_attempt(EventLog(task.run_dir)) == 0:
+            return None
+    while not folder.is_stop_requested(task.sweep_attempt):
+        with contextlib.suppress(WaitTimeoutError):
+            ended = follow(task.run_dir, deadline=time.monotonic() + LOOK_S)
+            is_result = ended.state in (RunState.SUCCEEDED, RunState.DIVERGED)
+            return ended.state if is_result else None
+    return RunState.PENDING
 
 
 def _attempt_here(task: TrialTask) -> AttemptEnded:

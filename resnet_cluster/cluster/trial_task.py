@@ -18,6 +18,8 @@ class TrialTask:
     run_dir: Path
     record: RunRecord | None
     """The run's first event, where the trial is to write it; None of a run that there is."""
+    is_rerun: bool
+    """Whether it is to be run although its experiment has a run."""
     job: dict[str, Any]
     """The resolved job, as JSON."""
     dataset_folder: Path

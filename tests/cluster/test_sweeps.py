@@ -209,3 +209,24 @@ def test_asha_stops_trials_early_and_they_fill_no_cell(sandbox: Sandbox) -> None
     assert (again.code, "6 trials, 0 to be run" in again.err) == (0, True), again.err
     rest = sandbox.run("ablate", write(sandbox), "--vary", f"train.lr={rates}", "--dry-run")
     assert f"6 trials, {len(stopped)} to be run" in rest.err
+
+
+def test_two_sweeps_train_what_they_share_once(sandbox: Sandbox, reference_alone: Path) -> None:
+    job = write(sandbox)
+    commands = [
+        sandbox.start("ablate", job, "--shortcuts", lists, "--depths", "8", "--name", name)
+        for name, lists in (("one", "A,none"), ("other", "none,A,B"))
+    ]
+    for command in commands:
+        done = command.finish()
+        assert done.code == 0, done.err
+    keys = [events(run)["run"]["key"] for run in run_dirs(sandbox)]
+    assert len(keys) == len(set(keys)) == 3
+    for name, number in (("one", 2), ("other", 3)):
+        found = status(sandbox, name)
+        assert found["state"] == "SUCCEEDED", found
+        assert [trial["state"] for trial in found["trials"]] == ["SUCCEEDED"] * number
+    residual = next(
+        run for run in run_dirs(sandbox) if events(run)["run"]["job"]["model"]["shortcut"] == "A"
+    )
+    assert_same_weights(residual, reference_alone)
