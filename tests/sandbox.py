@@ -27,6 +27,7 @@ from typing import Any, Self
 PROGRAM = Path(sys.executable).with_name("resnet-cluster")
 DEADLINE_S = 120.0
 """For a command: some ten times what the slowest takes on an idle machine of two cores."""
+SEGMENT_DEADLINE_S = 5.0
 END_DEADLINE_S = 90.0
 """For processes to be gone, once what they belong to has ended: the agents of a Ray node that was
 killed call for its head for a minute."""
@@ -139,7 +140,17 @@ class Sandbox:
     def _left_over(self) -> list[str]:
         self.wait_for_the_end()
         left = [path.name for path in (self.folder / "tmp").glob("resnet-cluster-*")]
-        return left + sorted(_shared_memory() - self._segments - _mapped_segments())
+        return left + sorted(self._segments_left())
+
+    def _segments_left(self) -> set[str]:
+        """Segments that nobody uses; what another test's server has just made, or is about to
+        remove, is not seen twice."""
+        left = _shared_memory() - self._segments - _mapped_segments()
+        deadline = time.monotonic() + SEGMENT_DEADLINE_S
+        while left and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            left &= _shared_memory() - _mapped_segments()
+        return left
 
 
 class Command:

@@ -142,7 +142,8 @@ def _job_file(document: Document, path: Path) -> Document:
         raise JobError(error.message, where=where, mend=error.mend) from error
     if is_ablation(file):
         mend = "name a job file, which has no `vary:`"
-        raise JobError(f"{printable(str(path))} is an ablation, and no job", where=where, mend=mend)
+        name = printable(str(path), limit=400)
+        raise JobError(f"{name} is an ablation, and no job", where=where, mend=mend)
     return file
 
 

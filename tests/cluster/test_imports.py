@@ -13,7 +13,7 @@ from resnet_cluster.cluster.progress import ProgressBoard
 from resnet_cluster.cluster.task import WorkerTask
 task = WorkerTask(
     run_dir=Path("run"), attempt=1, job={}, dataset_folder=Path("data"), num_cpus=1,
-    board=ProgressBoard(None),
+    board=ProgressBoard(None, "r-1"),
 )
 pickle.loads(pickle.dumps([task, ProcessGroupConfig(timeout_s=1)]))
 print(sorted({"torch", "ffcv", "numba", "sqlalchemy"} & set(sys.modules)))

@@ -35,7 +35,10 @@ def test_the_page_holds_what_it_promises(sandbox: Sandbox) -> None:
 
     edited = own.read_text() + "# edited\n"
     own.write_text(edited)
-    again = sandbox.run("submit", job, *short, "--dry-run", "-o", "json")
+    refused = sandbox.run("submit", job, *short, "--dry-run")
+    assert (refused.code, f"belongs to {run_dir.name}" in refused.err) == (2, True), refused.err
+    words = ("submit", job, *short, "--name", "edited", "--dry-run", "-o", "json")
+    again = sandbox.run(*words)
     assert again.json()["key"] != events(run_dir)["run"]["key"]
     assert sandbox.run("evaluate", "wide", "--protocol", "flip").code == 0
     own.unlink()
