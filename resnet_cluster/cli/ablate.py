@@ -12,13 +12,14 @@ import typer
 from resnet_cluster.cli.output import Output, OutputOption, counted, note, print_json, print_table
 from resnet_cluster.cli.stores import opened_store
 from resnet_cluster.cli.submit import AddressOption, DetachOption, WorkersOption
-from resnet_cluster.cli.sweep_rows import HEADER, is_done, trial_objects, trial_rows
+from resnet_cluster.cli.sweep_rows import HEADER, trial_objects, trial_rows
 from resnet_cluster.cli.sweeping import How, run
 from resnet_cluster.errors import UsageError
 
 if TYPE_CHECKING:
     from resnet_cluster.cluster.sweep_plan import PlannedSweep
     from resnet_cluster.results import RunSummary
+    from resnet_cluster.spec import AblationRequest
 
 
 class SchedulerChoice(StrEnum):
@@ -85,13 +86,8 @@ def ablate(
 ) -> None:
     """Train variants of a job; what is in the store is not trained again."""
     from resnet_cluster.cluster.sweep_order import SweepOptions
-    from resnet_cluster.cluster.sweep_plan import (
-        check_failures,
-        found_runs,
-        plan_sweep,
-        told_invalid,
-    )
-    from resnet_cluster.spec import AblationRequest, load_ablation
+    from resnet_cluster.cluster.sweep_plan import check_failures, found_runs
+    from resnet_cluster.spec import AblationRequest
 
     request = AblationRequest(
         depths=depths,
@@ -105,13 +101,8 @@ def ablate(
         workers=workers,
         data=data,
     )
-    ablation = load_ablation(job or _shipped(), request)
-    _check_number(ablation.num_trials, yes=yes)
-    planned = plan_sweep(ablation, skips_invalid=skip_invalid, embedded=not _joins_cluster(address))
-    for line in told_invalid(planned.invalid):
-        note(f"left out: {line}")
-    for trial in planned.repeated:
-        note(f"left out: {trial} is the same experiment as another: what varies changes no result")
+    is_embedded = not _joins_cluster(address)
+    planned = _planned(job, request, skip_invalid=skip_invalid, yes=yes, embedded=is_embedded)
     if dry_run:
         _print_plan(planned, _known_runs(planned), output)
         for failure in planned.failures:
@@ -127,6 +118,23 @@ def ablate(
     how = How(address=address, detach=detach, options=options, rerun=rerun, output=output)
     with opened_store() as store:
         run(planned, found_runs(planned, store), store, how)
+
+
+def _planned(
+    job: Path | None, request: AblationRequest, *, skip_invalid: bool, yes: bool, embedded: bool
+) -> PlannedSweep:
+    """The plan; what is left out of it is said."""
+    from resnet_cluster.cluster.sweep_plan import plan_sweep, told_invalid
+    from resnet_cluster.spec import load_ablation
+
+    ablation = load_ablation(job or _shipped(), request)
+    _check_number(ablation.num_trials, yes=yes)
+    planned = plan_sweep(ablation, skips_invalid=skip_invalid, embedded=embedded)
+    for line in told_invalid(planned.invalid):
+        note(f"left out: {line}")
+    for trial in planned.repeated:
+        note(f"left out: {trial} is the same experiment as another: what varies changes no result")
+    return planned
 
 
 def _shipped() -> Path:
@@ -177,5 +185,5 @@ def _print_plan(planned: PlannedSweep, runs: Mapping[str, RunSummary], output: O
         )
         return
     print_table(HEADER, trial_rows(trials, runs))
-    num_new = sum(not is_done(runs.get(trial.key)) for trial in trials)
-    note(f"{counted(len(trials), 'trial')}, {num_new} to be run")
+    done = [trial for trial in trials if trial.key in runs and runs[trial.key].state.is_result]
+    note(f"{counted(len(trials), 'trial')}, {len(trials) - len(done)} to be run")

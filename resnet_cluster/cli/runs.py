@@ -22,13 +22,13 @@ from resnet_cluster.cli.output import (
     printable,
 )
 from resnet_cluster.cli.stores import is_newly_lost, leave, looked_up, opened_store, remove_folder
+from resnet_cluster.cli.sweep_rows import single_error
 from resnet_cluster.cli.sweeps import (
     found_sweep,
     print_status,
     print_sweeps,
     remove_sweep,
     stop_sweep,
-    trial_of,
     wait_for,
 )
 
@@ -198,6 +198,7 @@ def rm(
 def _run_of_trial(store: ResultStore, reference: str, trial: str | None) -> str:
     """The run that is meant: that of a sweep's trial, where one is named."""
     from resnet_cluster.errors import UnknownRunError, UsageError
+    from resnet_cluster.results import find_trial
 
     sweep = found_sweep(reference)
     if sweep is None and trial is None:
@@ -209,7 +210,7 @@ def _run_of_trial(store: ResultStore, reference: str, trial: str | None) -> str:
             f"{sweep.name} is a sweep of {counted(len(sweep.trials), 'trial')}",
             mend=f"say which with --trial K; `resnet-cluster status {sweep.name}` numbers them",
         )
-    chosen = trial_of(sweep, trial)
+    chosen = find_trial(sweep, trial)
     runs = store.by_key(chosen.key)
     if not runs:
         raise UnknownRunError(f"{chosen.name} has not begun", mend="wait until it has")
@@ -226,7 +227,6 @@ def _confirmed(question: str) -> bool:
 
 def _facts(run: RunSummary) -> dict[str, Any]:
     last = run.last_epoch
-    single = next((e for e in run.evaluations if e.protocol == "single"), None)
     return {
         "run_id": run.run_id,
         "name": run.name,
@@ -236,7 +236,7 @@ def _facts(run: RunSummary) -> dict[str, Any]:
         "epochs_done": run.epochs_done,
         "step": last.step if last else 0,
         "num_steps": run.record.num_steps,
-        "top1_err": single.errors.top1_err if single else None,
+        "top1_err": single_error(run),
         "attempts": len(run.attempts),
         "message": run.attempts[-1].message if run.attempts else "",
         "imported_from": run.record.imported.file if run.record.imported else None,

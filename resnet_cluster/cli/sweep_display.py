@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from resnet_cluster.cluster.sweep_order import TellTrial
     from resnet_cluster.training import Progress
-
-Tell = Callable[[int, "Progress | AnyRecord | str"], None]
 
 MOST_ROWS = 24
 """Of the live table: trials that run come first, then those that ended last."""
@@ -37,7 +36,7 @@ MOST_ROWS = 24
 @contextlib.contextmanager
 def sweep_display(
     names: Sequence[str], output: Output, *, out: TextIO, err: TextIO
-) -> Iterator[Tell]:
+) -> Iterator[TellTrial]:
     """A display of the trials of those names; gives what is called with news of them.
 
     Args:

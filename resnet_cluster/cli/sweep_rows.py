@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from resnet_cluster.results import RunState
-
 if TYPE_CHECKING:
     from resnet_cluster.results import RunSummary, SweepTrial
 
@@ -85,8 +83,3 @@ def hours_used(run: RunSummary | None) -> float:
             seconds = (attempt.ended_at - attempt.training_at).total_seconds()
             total += max(seconds, 0.0) * (attempt.world_size or 1) / 3600
     return total
-
-
-def is_done(run: RunSummary | None) -> bool:
-    """Whether a trial needs no more: a diverged one is a result too."""
-    return run is not None and run.state in (RunState.SUCCEEDED, RunState.DIVERGED)

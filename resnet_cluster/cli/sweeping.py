@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, TextIO
 
 from resnet_cluster.cli.output import Output, as_json, counted, note, print_json
 from resnet_cluster.cli.stores import leave
-from resnet_cluster.cli.sweep_rows import is_done
 from resnet_cluster.errors import UsageError
 from resnet_cluster.results import RunState
 
 if TYPE_CHECKING:
-    from resnet_cluster.cluster.sweep_launch import SweepLaunch, TellTrial
-    from resnet_cluster.cluster.sweep_order import SweepOptions
+    from resnet_cluster.cluster.sweep_launch import SweepLaunch
+    from resnet_cluster.cluster.sweep_order import SweepOptions, TellTrial
     from resnet_cluster.cluster.sweep_plan import PlannedSweep
     from resnet_cluster.results import ResultStore, RunSummary, SweepSummary
 
@@ -103,7 +102,7 @@ def _wanted(
         run = runs.get(trial.key)
         if rerun:
             wanted[place] = None
-        elif run is None or (not is_done(run) and trial.key not in settled):
+        elif run is None or not (run.state.is_result or trial.key in settled):
             wanted[place] = run
     return wanted
 

@@ -17,7 +17,7 @@ from resnet_cluster.cli.stores import is_newly_lost, remove_folder
 from resnet_cluster.cli.sweep_rows import HEADER, hours_used, trial_objects, trial_rows
 
 if TYPE_CHECKING:
-    from resnet_cluster.results import AttemptEnded, ResultStore, SweepSummary, SweepTrial
+    from resnet_cluster.results import AttemptEnded, ResultStore, SweepSummary
 
 
 def found_sweep(reference: str) -> SweepSummary | None:
@@ -146,10 +146,3 @@ def remove_sweep(sweep: SweepSummary) -> None:
         )
     remove_folder(sweep.sweep_dir)
     note(f"removed {sweep.name} ({sweep.sweep_id}); the runs of its trials are kept")
-
-
-def trial_of(sweep: SweepSummary, reference: str) -> SweepTrial:
-    """A trial by its number or name."""
-    from resnet_cluster.results import find_trial
-
-    return find_trial(sweep, reference)

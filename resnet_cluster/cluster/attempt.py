@@ -1,7 +1,9 @@
-"""Taking the next attempt at a run, or at a sweep: one process at a time drives it."""
+"""What drivers of runs and of sweeps share: taking the next attempt, and Ray in a thread."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from resnet_cluster.errors import RunTakenError
@@ -40,6 +42,28 @@ def claim_attempt(run_dir: Path, address: str | None) -> int:
             mend=f"follow it with `resnet-cluster {_follows(run_dir)} {run_dir.name}`",
         )
     return number
+
+
+def fit_in_thread(
+    fit: Callable[[], object], name: str, on_failure: Callable[[BaseException], None]
+) -> threading.Thread:
+    """Ray's `fit` at work, in a thread: in the main one it would take over Ctrl-C.
+
+    Args:
+        fit: of a trainer or a tuner.
+        name: of the thread.
+        on_failure: called, in the thread, with what it raises.
+    """
+
+    def run() -> None:
+        try:
+            fit()
+        except BaseException as error:
+            on_failure(error)
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def _follows(run_dir: Path) -> str:

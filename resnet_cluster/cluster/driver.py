@@ -10,12 +10,12 @@ from pathlib import Path
 
 from ray.train import WorkerGroupError
 
-from resnet_cluster.cluster.attempt import claim_attempt
+from resnet_cluster.cluster.attempt import claim_attempt, fit_in_thread
 from resnet_cluster.cluster.capacity import Cluster, cpus_per_worker
 from resnet_cluster.cluster.event_context import explain
 from resnet_cluster.cluster.progress import ProgressBoard, start_board
 from resnet_cluster.cluster.run_folder import RunFolder
-from resnet_cluster.cluster.signals import StopRequest
+from resnet_cluster.cluster.signals import StopSource
 from resnet_cluster.cluster.task import WorkerTask
 from resnet_cluster.cluster.trainer import build_trainer, start_coordinator
 from resnet_cluster.results import (
@@ -47,7 +47,7 @@ class Driver:
         dataset_folder: the data set's folder, the same path on every node.
         cluster: where it runs; this process is connected to it.
         tell: called with each progress, each new event, and a sentence now and then.
-        stop: what signals have asked.
+        stop: what signals, or the run's sweep, have asked.
         board: where progress is posted; None starts one.
     """
 
@@ -56,7 +56,7 @@ class Driver:
     dataset_folder: Path
     cluster: Cluster
     tell: Tell
-    stop: StopRequest
+    stop: StopSource
     board: ProgressBoard | None = None
     number: int = 0
     _seen: set[str] = field(default_factory=set)
@@ -100,15 +100,10 @@ class Driver:
         )
         trainer = build_trainer(self.job, task, self.cluster)
 
-        def fit() -> None:
-            try:
-                trainer.fit()
-            except BaseException as error:
-                self._failure = error
+        return fit_in_thread(trainer.fit, "ray-train", self._note_failure)
 
-        thread = threading.Thread(target=fit, name="ray-train", daemon=True)
-        thread.start()
-        return thread
+    def _note_failure(self, error: BaseException) -> None:
+        self._failure = error
 
     def _watch(self, fitting: threading.Thread) -> None:
         """Pass on what happens until the workers are gone, or a deadline or a second signal."""

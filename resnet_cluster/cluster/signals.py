@@ -7,6 +7,15 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
+from typing import Protocol
+
+
+class StopSource(Protocol):
+    """Says how often a driver has been asked to stop."""
+
+    @property
+    def times(self) -> int:
+        """Once: checkpoint and end. Twice: end now."""
 
 
 @dataclass

@@ -21,7 +21,7 @@ from resnet_cluster.results import (
     named_sweep,
 )
 from resnet_cluster.results.provenance import command_line, git_commit, versions
-from resnet_cluster.spec import TRAINING_SEMANTICS
+from resnet_cluster.spec import TRAINING_SEMANTICS, flattened
 
 NOT_COMPARED = ("name", "seed", "resources")
 """Of the job of a sweep: what changes no result, and the first seed, which only adds trials."""
@@ -108,18 +108,10 @@ def _check_same_world(existing: SweepSummary, sweep: PlannedSweep) -> None:
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    was, is_ = dict(_flat(before)), dict(_flat(now))
+    was, is_ = dict(flattened(before)), dict(flattened(now))
     for key in sorted(was.keys() | is_.keys()):
         if was.get(key) != is_.get(key) and key.partition(".")[0] not in NOT_COMPARED:
             yield f"{key} was {value_text(was.get(key))} and is {value_text(is_.get(key))}"
-
-
-def _flat(job: Mapping[str, Any], around: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in job.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{around}{key}.")
-        else:
-            yield f"{around}{key}", value
 
 
 def _base(sweep: PlannedSweep) -> dict[str, Any]:
@@ -156,10 +148,10 @@ def _plan(sweep: PlannedSweep, number: int, scheduler: str) -> SweepPlanRecord:
 
 
 def conclude_done(sweep: SweepSummary) -> None:
-    """Record that a sweep has ended whose trials were all done before it was asked for."""
+    """Record that a sweep has ended of which nothing is left to be run."""
     if sweep.state is RunState.SUCCEEDED:
         return
     attempt = claim_attempt(sweep.sweep_dir, None)
-    message = f"{len(sweep.trials)} of {len(sweep.trials)} trials were done before"
+    message = f"of {len(sweep.trials)} trials none was left to be run"
     ended = AttemptEnded(attempt=attempt, state=RunState.SUCCEEDED, message=message)
     EventLog(sweep.sweep_dir).record(ended)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from resnet_cluster.cluster.attempt import claim_attempt
+from resnet_cluster.cluster.attempt import claim_attempt, fit_in_thread
 from resnet_cluster.cluster.capacity import Cluster
 from resnet_cluster.cluster.groups import give_back
 from resnet_cluster.cluster.progress import start_board
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.rungs import rungs_of
 from resnet_cluster.cluster.signals import StopRequest
-from resnet_cluster.cluster.sweep_order import SweepOptions, TrialOrder, concurrency
+from resnet_cluster.cluster.sweep_order import SweepOptions, TellTrial, TrialOrder, concurrency
 from resnet_cluster.cluster.trial import run_trial
 from resnet_cluster.cluster.trial_task import TrialTask
 from resnet_cluster.cluster.tuning import Trainable, TrialWatch, tuner
+from resnet_cluster.errors import IntegrityError
 from resnet_cluster.results import (
-    AnyRecord,
     AttemptEnded,
     EventLog,
     Heartbeat,
@@ -30,9 +30,6 @@ from resnet_cluster.results import (
     note_lost_owner,
 )
 from resnet_cluster.training import Progress
-
-TellTrial = Callable[[int, Progress | AnyRecord | str], None]
-"""Called with the place of a trial in the sweep, and news of it; -1 is the sweep itself."""
 
 POLL_S = 0.2
 STOP_DEADLINE_S = 150.0
@@ -75,7 +72,9 @@ class SweepDriver:
         self.number = claim_attempt(self.sweep_dir, self.cluster.address)
         self._folder = RunFolder(self.sweep_dir)
         heartbeat = Heartbeat(self.sweep_dir, self.number)
+        events = EventLog(self.sweep_dir)
         try:
+            events.reserve_space()
             self._board = start_board(self.sweep_dir.name)
             for index, order in enumerate(self.orders):  # what happened before is no news
                 self._seen[index] = set(EventLog(order.run_dir).names())
@@ -84,6 +83,7 @@ class SweepDriver:
             self._failure = error
         finally:
             ended = self._conclude()
+            events.release_space()
             heartbeat.close()
         return ended
 
@@ -97,7 +97,6 @@ class SweepDriver:
             self._pass_on(watch)
             if self._stop_is_wanted(watch):
                 deadline = deadline or time.monotonic() + STOP_DEADLINE_S
-                self._stop_running(watch)
                 if not watch.running or time.monotonic() > deadline:
                     watch.may_end = True
                 if self.stop.times > 1 or time.monotonic() > deadline + POLL_S:
@@ -122,15 +121,10 @@ class SweepDriver:
             name=f"attempt-{self.number:03d}",
         )
 
-        def fit() -> None:
-            try:
-                made.fit()
-            except BaseException as error:
-                self._failure = error
+        return fit_in_thread(made.fit, "ray-tune", self._note_failure)
 
-        thread = threading.Thread(target=fit, name="ray-tune", daemon=True)
-        thread.start()
-        return thread
+    def _note_failure(self, error: BaseException) -> None:
+        self._failure = error
 
     def _task(self, order: TrialOrder) -> TrialTask:
         return order.task(
@@ -149,14 +143,6 @@ class SweepDriver:
             why = "a trial failed" if watch.failed and not self.stop.times else "stopping"
             self.tell(-1, f"{why}: running trials write a checkpoint; once more ends them at once")
         return bool(wants or is_asked)
-
-    def _stop_running(self, watch: TrialWatch) -> None:
-        for index in list(watch.running):
-            folder = self.orders[index].run_dir  # what another process trains is its own to stop
-            if (attempt := last_attempt(EventLog(folder))) > 0:
-                flag = RunFolder(folder)
-                if not flag.is_stop_requested(attempt):
-                    flag.request_stop(attempt)
 
     def _pass_on(self, watch: TrialWatch) -> None:
         """News of the trials that have run since the last look."""
@@ -178,28 +164,27 @@ class SweepDriver:
                 self.tell(order.place, progress)
 
     def _tell_events(self, index: int) -> None:
-        order = self.orders[index]
-        log = EventLog(order.actual_run_dir)
-        for name, record in log.read(known=self._seen[index], on_damaged=self._on_damaged):
-            self._seen[index].add(name)
+        order, seen = self.orders[index], self._seen[index]
+
+        def on_damaged(name: str, error: IntegrityError) -> None:
+            seen.add(name)
+            self.tell(order.place, f"warning: {error.message}")
+
+        for name, record in EventLog(order.actual_run_dir).read(known=seen, on_damaged=on_damaged):
+            seen.add(name)
             self.tell(order.place, record)
 
     def _record_stopped(self, index: int, epoch: int) -> None:
         """Keep that the scheduler ended a trial: it is done as far as the scheduler goes."""
-        order = self.orders[index]
-        log = EventLog(order.run_dir)
-        rule = self.options.scheduler
+        run_dir, rule = self.orders[index].actual_run_dir, self.options.scheduler
+        log = EventLog(run_dir)
         message = f"stopped by {rule} after epoch {epoch}; its last checkpoint is kept"
         attempt = last_attempt(log)
-        ended = AttemptEnded(attempt=attempt, state=RunState.CANCELLED, message=message)
-        log.record(ended)
+        log.record(AttemptEnded(attempt=attempt, state=RunState.CANCELLED, message=message))
         self._tell_events(index)
-        record = TrialStoppedRecord(run_id=order.run_dir.name, epoch=epoch, rule=rule)
+        record = TrialStoppedRecord(run_id=run_dir.name, epoch=epoch, rule=rule)
         EventLog(self.sweep_dir).record(record)
         self._num_stopped += 1
-
-    def _on_damaged(self, name: str, error: Exception) -> None:
-        self.tell(-1, f"warning: {error}")
 
     def _conclude(self) -> AttemptEnded:
         """Record the end: of trials that were cut off, then of the sweep."""
@@ -226,7 +211,7 @@ class SweepDriver:
 
     def _verdict(self, states: list[RunState | None]) -> AttemptEnded:
         failed = sum(state in (RunState.FAILED, RunState.LOST) for state in states)
-        done = sum(state in (RunState.SUCCEEDED, RunState.DIVERGED) for state in states)
+        done = sum(state is not None and state.is_result for state in states)
         parts = [f"{done} of {len(states)} trials done"]
         parts += [f"{self._num_stopped} stopped early"] if self._num_stopped else []
         parts += [f"{failed} failed"] if failed else []

@@ -15,24 +15,25 @@ from resnet_cluster.cluster.preflight import check_memory, check_resources, chec
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.signals import StopRequest, signals_to
 from resnet_cluster.cluster.submission import PlannedJob, begin, free_name, run_record
-from resnet_cluster.cluster.sweep_order import SweepOptions, TrialOrder, concurrency, write_order
+from resnet_cluster.cluster.sweep_order import (
+    SweepOptions,
+    TellTrial,
+    TrialOrder,
+    concurrency,
+    write_order,
+)
 from resnet_cluster.cluster.sweep_plan import PlannedTrial
 from resnet_cluster.errors import PreflightError, UsageError
 from resnet_cluster.host_memory import available_bytes
 from resnet_cluster.results import (
-    AnyRecord,
     AttemptEnded,
     EventLog,
     ResultStore,
-    RunRecord,
     RunSummary,
     SweepSummary,
     last_attempt,
 )
 from resnet_cluster.spec import CustomNetSpec
-from resnet_cluster.training import Progress
-
-TellTrial = Callable[[int, Progress | AnyRecord | str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,25 +88,22 @@ def to_do(
     for place, run in wanted.items():
         planned = trials[place].planned
         assert planned is not None
-        record = None
         if run is None:
             record = run_record(planned, free_name(planned, store, is_numbered=True))
+            run_dir = runs_root / record.run_id
+        else:
+            record, run_dir = None, run.run_dir
         order = TrialOrder(
             place=place,
             job=planned.job,
             dataset_folder=planned.manifest.folder,
             num_epochs=planned.plan.num_epochs,
-            run_dir=run.run_dir if record is None and run else runs_root / _id(record),
+            run_dir=run_dir,
             record=record,
             is_rerun=is_rerun,
         )
         found.append(ToDo(order=order, planned=planned))
     return tuple(found)
-
-
-def _id(record: RunRecord | None) -> str:
-    assert record is not None
-    return record.run_id
 
 
 def launch_sweep(todo: Sequence[ToDo], runs_root: Path, how: SweepLaunch) -> SweepEnded:
@@ -127,10 +125,10 @@ def launch_sweep(todo: Sequence[ToDo], runs_root: Path, how: SweepLaunch) -> Swe
         cluster = stack.enter_context(connected(address))
         stack.enter_context(signals_to(stop))  # Ray has set its own meanwhile
         for each in todo:
-            check_trial(each, cluster, how.options)
+            _check_trial(each, cluster, how.options)
         stop.heed()
         sweep = how.claim()
-        orders = begun(todo)
+        orders = _begun(todo)
         attempt = last_attempt(EventLog(sweep.sweep_dir)) + 1
         stack.enter_context(noise_in(RunFolder(sweep.sweep_dir).driver_log(attempt)))
         tell = stack.enter_context(how.display(sweep, real_out, real_err))
@@ -162,14 +160,14 @@ def detach_sweep(todo: Sequence[ToDo], runs_root: Path, how: SweepLaunch) -> Swe
     _check_space(todo, runs_root)
     with noise_in(runs_root / NOISE_NAME), connected(address) as cluster:
         for each in todo:
-            check_trial(each, cluster, how.options)
+            _check_trial(each, cluster, how.options)
         sweep = how.claim()
-        write_order(sweep.sweep_dir, begun(todo), how.options)
+        write_order(sweep.sweep_dir, _begun(todo), how.options)
         start_driver("resnet_cluster.cluster.detached_sweep", sweep.sweep_dir, cluster)
     return sweep
 
 
-def begun(todo: Sequence[ToDo]) -> tuple[TrialOrder, ...]:
+def _begun(todo: Sequence[ToDo]) -> tuple[TrialOrder, ...]:
     """The orders; runs of the user's own networks are begun here, where their code is."""
     orders = []
     for each in todo:
@@ -185,7 +183,7 @@ def _check_machine(todo: Sequence[ToDo], options: SweepOptions) -> None:
     """What this machine cannot hold is refused before Ray starts."""
     machine, available = own_machine(), available_bytes()
     for each in todo:
-        check_trial(each, machine, options)
+        _check_trial(each, machine, options)
     at_once = concurrency([each.order for each in todo], machine, options.trials_per_gpu)
     for each in todo:
         check_memory(each.planned.job, each.planned.plan, available, num_runs=at_once)
@@ -195,7 +193,7 @@ def _check_space(todo: Sequence[ToDo], runs_root: Path) -> None:
     check_space(runs_root, sum(each.planned.plan.storage_bytes for each in todo))
 
 
-def check_trial(todo: ToDo, cluster: Cluster, options: SweepOptions) -> None:
+def _check_trial(todo: ToDo, cluster: Cluster, options: SweepOptions) -> None:
     """Refuse a trial that the cluster can never hold.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +13,14 @@ from resnet_cluster.cluster.key_claim import key_owner
 from resnet_cluster.cluster.progress import ProgressBoard
 from resnet_cluster.cluster.trial_task import TrialTask
 from resnet_cluster.files import write_whole
-from resnet_cluster.results import RunRecord
+from resnet_cluster.results import AnyRecord, RunRecord
 from resnet_cluster.spec import JobSpec, load_resolved
+from resnet_cluster.training import Progress
 
 ORDER_NAME = "order.json"
+
+TellTrial = Callable[[int, Progress | AnyRecord | str], None]
+"""Called with the place of a trial in its sweep, and news of it; -1 is the sweep itself."""
 
 SchedulerName = Literal["none", "asha"]
 

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,7 +19,6 @@ from resnet_cluster.cluster.event_context import EventContext, explain, place
 from resnet_cluster.cluster.groups import give_back
 from resnet_cluster.cluster.key_claim import alone, claim_key, give_key
 from resnet_cluster.cluster.run_folder import RunFolder
-from resnet_cluster.cluster.signals import StopRequest
 from resnet_cluster.cluster.trial_task import TrialTask
 from resnet_cluster.cluster.worker_output import output_in
 from resnet_cluster.data import load_manifest
@@ -53,7 +52,7 @@ def run_trial(config: dict[str, Any], tasks: list[TrialTask]) -> None:
         RunFailedError: the attempt failed.
     """
     task = tasks[config["trial"]]
-    if RunFolder(task.sweep_dir).is_stop_requested(task.sweep_attempt):
+    if SweepStop(task).times:
         tune.report({"state": RunState.PENDING.value})
         return
     for name, value in SETTINGS.items():
@@ -72,6 +71,18 @@ def run_trial(config: dict[str, Any], tasks: list[TrialTask]) -> None:
     tune.report({"state": state.value})
 
 
+@dataclass(frozen=True)
+class SweepStop:
+    """What a trial's sweep asks of it: to write a checkpoint and end."""
+
+    task: TrialTask
+
+    @property
+    def times(self) -> int:
+        """Whether the sweep's flag is up; nobody asks a trial to end at once."""
+        return int(RunFolder(self.task.sweep_dir).is_stop_requested(self.task.sweep_attempt))
+
+
 def _begun(task: TrialTask) -> TrialTask:
     """The task, its run begun; that of another run which has the experiment, where one has."""
     if task.record is None:
@@ -88,16 +99,12 @@ def _begun(task: TrialTask) -> TrialTask:
 
 def _awaited(task: TrialTask) -> RunState | None:
     """How a run ends that others have begun; None where it is left to go on with."""
-    folder = RunFolder(task.sweep_dir)
     if last_attempt(EventLog(task.run_dir)) == 0:
-        time.sleep(LOOK_S)  # it has been begun a moment ago, or was given up before it trained
-        if last_attempt(EventLog(task.run_dir)) == 0:
-            return None
-    while not folder.is_stop_requested(task.sweep_attempt):
+        return None  # who has begun it may be slower, and follows this attempt then
+    while not SweepStop(task).times:
         with contextlib.suppress(WaitTimeoutError):
             ended = follow(task.run_dir, deadline=time.monotonic() + LOOK_S)
-            is_result = ended.state in (RunState.SUCCEEDED, RunState.DIVERGED)
-            return ended.state if is_result else None
+            return ended.state if ended.state.is_result else None
     return RunState.PENDING
 
 
@@ -120,15 +127,7 @@ def _attempt_here(task: TrialTask) -> AttemptEnded:
 
 def _train(task: TrialTask, folder: RunFolder, number: int) -> None:
     job = load_resolved(task.job)
-    context = TrialContext(
-        task.num_epochs,
-        folder,
-        number,
-        task.board,
-        device=torch.device("cuda", 0) if task.gpus_per_worker else torch.device("cpu"),
-        num_cpus=task.num_cpus,
-        checkpoint_every_steps=job.resources.checkpoint_every_steps,
-    )
+    context = TrialContext(task, folder, number, job.resources.checkpoint_every_steps)
     try:
         offer_code(folder.code)
         torch.set_num_threads(task.num_cpus)
@@ -141,20 +140,28 @@ def _train(task: TrialTask, folder: RunFolder, number: int) -> None:
 
 
 class TrialContext(EventContext):
-    """The world of a trial that is trained in its own process.
+    """The world of a trial that is trained in its own process."""
 
-    Args:
-        num_epochs: of the training.
-        base: as of `EventContext`.
-    """
-
-    def __init__(self, num_epochs: int, *base: Any, **more: Any) -> None:
-        super().__init__(*base, **more)
-        self._num_epochs = num_epochs
+    def __init__(
+        self, task: TrialTask, folder: RunFolder, attempt: int, checkpoint_every_steps: int
+    ) -> None:
+        super().__init__(
+            folder,
+            attempt,
+            task.board,
+            device=torch.device("cuda", 0) if task.gpus_per_worker else torch.device("cpu"),
+            num_cpus=task.num_cpus,
+            checkpoint_every_steps=checkpoint_every_steps,
+        )
+        self._task = task
 
     def epoch_ended(self, metrics: dict[str, float | int]) -> None:
         """Tell Tune of an epoch."""
-        _report_epoch(metrics, self._num_epochs)
+        _report_epoch(metrics, self._task.num_epochs)
+
+    def stop_requested(self) -> bool:
+        """Whether the run is to stop, or all of its sweep."""
+        return bool(SweepStop(self._task).times) or super().stop_requested()
 
 
 def _report_epoch(metrics: dict[str, float | int], num_epochs: int) -> None:
@@ -186,7 +193,7 @@ def _attempt_by_workers(task: TrialTask) -> AttemptEnded:
         dataset_folder=task.dataset_folder,
         cluster=task.cluster,
         tell=tell,
-        stop=StopRequest(),
+        stop=SweepStop(task),
         board=task.board,
     )
     try:

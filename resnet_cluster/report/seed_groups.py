@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 from resnet_cluster.errors import UsageError
 from resnet_cluster.report.escaping import plain
 from resnet_cluster.report.measured import Identity, Measured, cells
 from resnet_cluster.report.naming import model_name
+from resnet_cluster.spec import flattened
 
 _ABSENT = "none"
 
@@ -193,21 +193,13 @@ def _keys(figure: Measured) -> Iterator[tuple[str, str]]:
     setup, identity = figure.run.setup, figure.identity
     assert identity is not None
     yield "model", plain(model_name(setup.job.model))
-    for section in ("model", "data", "train"):
-        content = getattr(setup.job, section).model_dump(mode="json")
-        yield from _flat(section, content, without=("name", "shortened_from"))
+    sections = setup.job.model_dump(mode="json", include={"model", "data", "train"})
+    for key, value in flattened(sections):
+        if key not in ("data.name", "train.shortened_from"):
+            yield plain(key), _ABSENT if value is None else plain(str(value))
     for name in (field.name for field in fields(Identity)):
         if name not in ("model", "recipe_hash"):
             yield name, _short(getattr(identity, name))
-
-
-def _flat(path: str, content: Any, *, without: Collection[str] = ()) -> Iterator[tuple[str, str]]:
-    if isinstance(content, dict):
-        for key, value in content.items():
-            if key not in without:
-                yield from _flat(f"{path}.{plain(key)}", value)
-    else:
-        yield path, _ABSENT if content is None else plain(str(content))
 
 
 def _short(value: object) -> str:

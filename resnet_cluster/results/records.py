@@ -35,6 +35,11 @@ class RunState(StrEnum):
         """Whether nothing more happens to the run unless somebody resumes it."""
         return self not in (RunState.PENDING, RunState.RUNNING, RunState.RECOVERING)
 
+    @property
+    def is_result(self) -> bool:
+        """Whether it answers what was asked, so that the same again would: a divergence does."""
+        return self in (RunState.SUCCEEDED, RunState.DIVERGED)
+
 
 class DatasetFacts(BaseModel):
     """The data set of a run, as its manifest said when the run was planned."""

@@ -68,7 +68,8 @@ def load_sweep(sweep_dir: Path) -> SweepSummary | None:
     Raises:
         IntegrityError: its events are damaged.
     """
-    note_lost_owner(sweep_dir)
+    with contextlib.suppress(OSError):  # a storage that may only be read here
+        note_lost_owner(sweep_dir)
     log = EventLog(sweep_dir)
     names = log.names()
     if "sweep" not in names:

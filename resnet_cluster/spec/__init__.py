@@ -64,7 +64,7 @@ from resnet_cluster.spec.protocol import (
 )
 from resnet_cluster.spec.reader import Document, load_yaml
 from resnet_cluster.spec.shipped import CopiedJobs, copy_jobs, shipped_ablations, shipped_jobs
-from resnet_cluster.spec.source import JobSource
+from resnet_cluster.spec.source import JobSource, flattened
 from resnet_cluster.spec.train import (
     ConstantSchedule,
     CosineSchedule,
@@ -135,6 +135,7 @@ __all__ = [
     "copy_jobs",
     "crop_side",
     "find_code",
+    "flattened",
     "imported_key",
     "load_ablation",
     "load_carried_job",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from resnet_cluster.errors import JobError, UsageError
 from resnet_cluster.spec.scalars import Scalar
@@ -63,6 +64,15 @@ def dotted_key(path: KeyPath) -> str:
     for part in path:
         dotted += f"[{part}]" if isinstance(part, int) else f".{part}"
     return printable(dotted.removeprefix("."))
+
+
+def flattened(section: Mapping[str, Any], around: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key and value of all that is no section, as they stand in a resolved job."""
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from flattened(value, f"{around}{key}.")
+        else:
+            yield f"{around}{key}", value
 
 
 def printable(text: str, limit: int = 80) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_calls import Call, assert_refused
-from factories import record_run
+from factories import DIGITS, record_run
 from prepared import prepare_few_digits
 from tiny_runs import tiny_job
 
@@ -76,9 +76,7 @@ def test_what_is_in_the_store_is_known_by_its_content(job: Path, call: Call, hom
     assert lines == [["tiny_sweep-d8", "NEW"], ["other-name", "SUCCEEDED"]]
 
 
-def _run(plan: dict, name: str) -> RunRecord:  # type: ignore[type-arg]
-    from factories import DIGITS
-
+def _run(plan: dict[str, Any], name: str) -> RunRecord:
     return RunRecord(
         run_id="r-00000001",
         name=name,
@@ -116,13 +114,17 @@ def test_many_trials_want_a_yes(job: Path, call: Call) -> None:
     assert_refused(refused, 2, "these are 1,000,000 trials", "--yes")
 
 
-def _sweep(home: Path, **changes: object) -> EventLog:
+Plan = dict[str, Any]
+"""What `submit --dry-run` says of the job."""
+
+
+def _sweep(home: Path, plan: Plan, **changes: object) -> EventLog:
     fields = {
         "sweep_id": "s-00000001",
         "name": "tiny_sweep",
-        "job": json.loads(os.environ["THE_JOB"]),
+        "job": plan["job"],
         "dataset_name": "digits",
-        "dataset_sha256": os.environ["THE_DATA"],
+        "dataset_sha256": plan["dataset_sha256"],
         "training_semantics": TRAINING_SEMANTICS,
         "command": "resnet-cluster ablate",
     }
@@ -134,16 +136,14 @@ def _sweep(home: Path, **changes: object) -> EventLog:
 
 
 @pytest.fixture
-def planned(job: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a sweep over the job would keep of it."""
-    plan = call("submit", job, "--dry-run", "-o", "json").json()
-    monkeypatch.setenv("THE_JOB", json.dumps(plan["job"]))
-    monkeypatch.setenv("THE_DATA", plan["dataset_sha256"])
+def planned(job: Path, call: Call) -> Plan:
+    """That of the job."""
+    plan: Plan = call("submit", job, "--dry-run", "-o", "json").json()
+    return plan
 
 
-@pytest.mark.usefixtures("planned")
-def test_a_name_belongs_to_one_sweep(job: Path, call: Call, home: Path) -> None:
-    log = _sweep(home)
+def test_a_name_belongs_to_one_sweep(job: Path, call: Call, home: Path, planned: Plan) -> None:
+    log = _sweep(home, planned)
     words = ("ablate", job, "--depths", "8,14", "--dry-run")
     assert call(*words).code == 0
     other = call(*words, "--set", "train.lr=0.3")
@@ -155,15 +155,14 @@ def test_a_name_belongs_to_one_sweep(job: Path, call: Call, home: Path) -> None:
     assert_refused(call(*words[:-1]), 2, "tiny_sweep (s-00000001) is running already", "wait")
 
 
-@pytest.mark.usefixtures("planned")
-def test_ids_and_names_mean_one_thing(job: Path, call: Call, home: Path) -> None:
-    _sweep(home)
+def test_ids_and_names_mean_one_thing(job: Path, call: Call, home: Path, planned: Plan) -> None:
+    _sweep(home, planned)
     words = ("ablate", job, "--depths", "8,14")
     for name in ("s-00000001", "r-0123abcd"):
         assert_refused(call(*words, "--name", name), 2, "looks like an id", "another --name")
     refused = call("submit", job, "--name", "tiny_sweep", "--workers", "1")
     assert_refused(refused, 2, "belongs to the sweep s-00000001", "another with --name")
-    record_run(home / "runs", _run(call_plan(), "single"))
+    record_run(home / "runs", _run(planned, "single"))
     refused = call(*words, "--name", "single")
     assert_refused(refused, 2, "belongs to the run r-00000001", "another with --name")
     for verb in ("resume", "evaluate", "export"):
@@ -172,9 +171,10 @@ def test_ids_and_names_mean_one_thing(job: Path, call: Call, home: Path) -> None
         assert_refused(refused, 2, "tiny_sweep is a sweep, and no run", "status tiny_sweep")
 
 
-@pytest.mark.usefixtures("planned")
-def test_a_sweep_that_cannot_be_read_says_so(job: Path, call: Call, home: Path) -> None:
-    log = _sweep(home)
+def test_a_sweep_that_cannot_be_read_says_so(
+    job: Path, call: Call, home: Path, planned: Plan
+) -> None:
+    log = _sweep(home, planned)
     (log.folder / "plan-001.json").write_text("{")
     for words in (
         ("status", "tiny_sweep"),
@@ -203,11 +203,10 @@ def test_a_sweep_of_what_is_done_has_ended(job: Path, call: Call, home: Path) ->
     assert done.code == 0, done.err
     assert "2 trials, 0 to be run" in done.err
     assert call("wait", "tiny_sweep", "--timeout", "0").code == 0
-    assert "2 of 2 trials were done before" in call("status", "tiny_sweep").out
+    assert "of 2 trials none was left to be run" in call("status", "tiny_sweep").out
     assert call("ablate", job, "--depths", "8,14").out == done.out
 
 
-@pytest.mark.usefixtures("planned")
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -216,17 +215,16 @@ def test_a_sweep_of_what_is_done_has_ended(job: Path, call: Call, home: Path) ->
     ],
 )
 def test_a_sweep_whose_world_has_moved_says_so(
-    changes: dict[str, object], says: str, job: Path, call: Call, home: Path
+    changes: dict[str, object], says: str, job: Path, call: Call, home: Path, planned: Plan
 ) -> None:
-    _sweep(home, **changes)
+    _sweep(home, planned, **changes)
     assert_refused(
         call("ablate", job, "--depths", "8", "--vary", "train.lr=0.1"), 3, says, "--name"
     )
 
 
-@pytest.mark.usefixtures("planned")
-def test_the_verbs_on_runs_take_a_sweep(job: Path, call: Call, home: Path) -> None:
-    log = _sweep(home)
+def test_the_verbs_on_runs_take_a_sweep(job: Path, call: Call, home: Path, planned: Plan) -> None:
+    log = _sweep(home, planned)
     for reference in ("tiny_sweep", "s-00000001", "s-0000"):
         status = call("status", reference, "-o", "json").json()
         assert (status["sweep_id"], status["state"]) == ("s-00000001", "PENDING")
@@ -247,10 +245,9 @@ def test_the_verbs_on_runs_take_a_sweep(job: Path, call: Call, home: Path) -> No
     assert_refused(call("status", "tiny_sweep"), 102, "tiny_sweep")
 
 
-@pytest.mark.usefixtures("planned")
-def test_sweeps_are_no_runs_of_the_store(call: Call, home: Path) -> None:
-    _sweep(home)
-    record_run(home / "runs", _run(call_plan(), "single"))
+def test_sweeps_are_no_runs_of_the_store(call: Call, home: Path, planned: Plan) -> None:
+    _sweep(home, planned)
+    record_run(home / "runs", _run(planned, "single"))
     listed = call("list", "-o", "json")
     assert (listed.err, [run["name"] for run in listed.json()]) == ("", ["single"])
     (sweep,) = call("list", "--sweeps", "-o", "json").json()
@@ -260,12 +257,8 @@ def test_sweeps_are_no_runs_of_the_store(call: Call, home: Path) -> None:
         "tiny_sweep",
         "PENDING",
     ]
-    _sweep(home).run_dir.rename(home / "away")
+    _sweep(home, planned).run_dir.rename(home / "away")
     assert "no sweeps yet" in call("list", "--sweeps").err
-
-
-def call_plan() -> dict:  # type: ignore[type-arg]
-    return {"key": "k", "job": json.loads(os.environ["THE_JOB"])}
 
 
 def test_sharing_a_gpu_wants_one_and_single_workers(tmp_path: Path, call: Call) -> None:

@@ -23,26 +23,21 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def reference(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny job, trained by two plain processes: whatever befalls a run, it ends as this did."""
-    folder = tmp_path_factory.mktemp("reference")
-    shared_server().run(
-        "rank_functions:train",
-        folder,
-        world_size=2,
-        job=JobSpec.model_validate(tiny_job()).model_dump_json(),
-        dataset=str(digits / "digits"),
-    )
-    return folder
+    return _trained(digits, tmp_path_factory.mktemp("reference"), world_size=2)
 
 
 @pytest.fixture(scope="session")
 def reference_alone(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same by one process: sums of another order, and so other last bits."""
-    folder = tmp_path_factory.mktemp("reference-alone")
+    return _trained(digits, tmp_path_factory.mktemp("reference-alone"), world_size=1)
+
+
+def _trained(digits: Path, folder: Path, *, world_size: int) -> Path:
     shared_server().run(
         "rank_functions:train",
         folder,
-        world_size=1,
-        job=JobSpec.model_validate(tiny_job({"resources.workers": 1})).model_dump_json(),
+        world_size=world_size,
+        job=JobSpec.model_validate(tiny_job({"resources.workers": world_size})).model_dump_json(),
         dataset=str(digits / "digits"),
     )
     return folder

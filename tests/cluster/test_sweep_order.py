@@ -105,6 +105,6 @@ def test_the_rule_of_asha_is_by_the_hold_out_where_all_have_one() -> None:
     assert mixed is not None
     assert mixed.epochs == (1,)  # not after the last epoch, which saves nothing
     assert mixed.metric == "train_top1_err"
-    (once,) = [rungs_of("asha", [without], 1)]
+    once = rungs_of("asha", [without], 1)
     assert once is not None
     assert once.text == "asha: stops nothing, for the trials have no more than an epoch"

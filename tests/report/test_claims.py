@@ -294,12 +294,18 @@ def test_intervals_are_scipys(sizes: tuple[int, ...]) -> None:
 
 
 def test_equal_errors_decide_nothing() -> None:
-    for claim in simulate(true, std=0.0).judge().values():
-        for finding in claim.findings:
-            if isinstance(finding.part, Part) and finding.part.measure in _ERRORS:
-                assert (finding.verdict, finding.interval) == (Verdict.OPEN, None)
-                assert finding.effect is not None
-                assert min(finding.needed) >= 1
+    claims = simulate(true, std=0.0).judge().values()
+    findings = [
+        finding
+        for claim in claims
+        for finding in claim.findings
+        if isinstance(finding.part, Part) and finding.part.measure in _ERRORS
+    ]
+    assert {finding.part.measure for finding in findings} == set(_ERRORS)
+    for finding in findings:
+        assert (finding.verdict, finding.interval) == (Verdict.OPEN, None)
+        assert finding.effect is not None
+        assert min(finding.needed) >= 1
 
 
 _ERRORS = (Measure.TEST_ERROR, Measure.LAST_TRAINING_ERROR, Measure.MEAN_TRAINING_ERROR)
