@@ -11,7 +11,8 @@ from prepared import prepare_few_digits
 from tiny_runs import tiny_job
 
 from resnet_cluster.cluster.capacity import Cluster
-from resnet_cluster.cluster.driver import Driver, StopRequest
+from resnet_cluster.cluster.driver import Driver
+from resnet_cluster.cluster.signals import StopRequest
 from resnet_cluster.cluster.submission import (
     FoundRun,
     PlannedJob,

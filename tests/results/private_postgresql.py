@@ -65,7 +65,10 @@ def _server(programs: Path) -> Iterator[PostgreSQL]:
     if user:
         shutil.chown(folder, user)
     data = folder / "data"
-    options = f"-k {folder} -c listen_addresses='' -c fsync=off"
+    # Its shared memory in files of its own: in /dev/shm, other tests would take it for a leftover,
+    # where the server is another user's, whose use of memory cannot be seen.
+    memory = "-c dynamic_shared_memory_type=mmap"
+    options = f"-k {folder} -c listen_addresses='' -c fsync=off {memory}"
 
     def call(*command: str | Path) -> None:
         subprocess.run(
