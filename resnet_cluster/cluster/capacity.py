@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +49,35 @@ def cpus_per_worker(job: JobSpec, cluster: Cluster) -> int:
     if takes_gpu(job, cluster) and cluster.num_gpus:
         return max(1, cluster.num_cpus // cluster.num_gpus)
     return 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerShare:
+    """What each worker of a trial takes."""
+
+    num_cpus: int
+    num_gpus: float
+    """A part of one, where trials share GPUs."""
+
+
+def share_of(job: JobSpec, cluster: Cluster, trials_per_gpu: int = 1) -> WorkerShare:
+    """What each worker of a trial takes of a cluster, whose GPUs so many trials share."""
+    cores = cpus_per_worker(job, cluster)
+    if not takes_gpu(job, cluster):
+        return WorkerShare(num_cpus=cores, num_gpus=0.0)
+    return WorkerShare(num_cpus=max(1, cores // trials_per_gpu), num_gpus=1 / trials_per_gpu)
+
+
+def concurrency(jobs: Iterable[JobSpec], cluster: Cluster, trials_per_gpu: int = 1) -> int:
+    """Trials that a cluster holds at a time, the largest of them taken for all."""
+    most = []
+    for job in jobs:
+        share = share_of(job, cluster, trials_per_gpu)
+        slots = cluster.num_cpus // share.num_cpus
+        if share.num_gpus:
+            slots = min(slots, cluster.num_gpus * trials_per_gpu)
+        most.append(slots // job.resources.workers)
+    return max(1, min(most, default=1))
 
 
 def own_machine() -> Cluster:

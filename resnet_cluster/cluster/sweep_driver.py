@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnet_cluster.cluster.attempt import claim_attempt, fit_in_thread
-from resnet_cluster.cluster.capacity import Cluster
+from resnet_cluster.cluster.capacity import Cluster, concurrency
 from resnet_cluster.cluster.groups import give_back
 from resnet_cluster.cluster.progress import start_board
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.rungs import rungs_of
 from resnet_cluster.cluster.signals import StopRequest
-from resnet_cluster.cluster.sweep_order import SweepOptions, TellTrial, TrialOrder, concurrency
+from resnet_cluster.cluster.sweep_order import SweepOptions, TellTrial, TrialOrder
 from resnet_cluster.cluster.trial import run_trial
 from resnet_cluster.cluster.trial_task import TrialTask
 from resnet_cluster.cluster.tuning import Trainable, TrialWatch, tuner
@@ -115,7 +115,9 @@ class SweepDriver:
                 max(order.num_epochs for order in self.orders),
             ),
             watch,
-            max_concurrent=concurrency(self.orders, self.cluster, self.options.trials_per_gpu),
+            max_concurrent=concurrency(
+                (order.job for order in self.orders), self.cluster, self.options.trials_per_gpu
+            ),
             trainable=self.trainable,
             storage=self._folder.ray,
             name=f"attempt-{self.number:03d}",

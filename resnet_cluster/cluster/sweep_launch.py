@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
-from resnet_cluster.cluster.capacity import Cluster, own_machine, takes_gpu
+from resnet_cluster.cluster.capacity import Cluster, concurrency, own_machine, takes_gpu
 from resnet_cluster.cluster.connection import chosen_address, connected, needed_address
 from resnet_cluster.cluster.noise import NOISE_NAME, noise_in
 from resnet_cluster.cluster.preflight import check_memory, check_resources, check_space
@@ -19,7 +19,6 @@ from resnet_cluster.cluster.sweep_order import (
     SweepOptions,
     TellTrial,
     TrialOrder,
-    concurrency,
     write_order,
 )
 from resnet_cluster.cluster.sweep_plan import PlannedTrial
@@ -184,7 +183,8 @@ def _check_machine(todo: Sequence[ToDo], options: SweepOptions) -> None:
     machine, available = own_machine(), available_bytes()
     for each in todo:
         _check_trial(each, machine, options)
-    at_once = concurrency([each.order for each in todo], machine, options.trials_per_gpu)
+    jobs = [each.order.job for each in todo]
+    at_once = concurrency(jobs, machine, options.trials_per_gpu)
     for each in todo:
         check_memory(each.planned.job, each.planned.plan, available, num_runs=at_once)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from resnet_cluster.cluster.capacity import Cluster, cpus_per_worker, takes_gpu
+from resnet_cluster.cluster.capacity import Cluster, share_of
 from resnet_cluster.cluster.key_claim import key_owner
 from resnet_cluster.cluster.progress import ProgressBoard
 from resnet_cluster.cluster.trial_task import TrialTask
@@ -48,12 +48,6 @@ class TrialOrder:
         owner = key_owner(self.run_dir.parent, self.record.key)
         return self.run_dir.parent / owner if owner else self.run_dir
 
-    def share(self, cluster: Cluster, trials_per_gpu: int) -> tuple[int, float]:
-        """CPU cores and GPUs of each of the trial's workers."""
-        is_gpu = takes_gpu(self.job, cluster)
-        share = trials_per_gpu if is_gpu else 1
-        return max(1, cpus_per_worker(self.job, cluster) // share), 1 / share if is_gpu else 0.0
-
     def task(
         self,
         cluster: Cluster,
@@ -72,7 +66,7 @@ class TrialOrder:
             sweep_dir: the sweep's folder.
             attempt: at the sweep.
         """
-        num_cpus, gpus = self.share(cluster, trials_per_gpu)
+        share = share_of(self.job, cluster, trials_per_gpu)
         return TrialTask(
             run_dir=self.run_dir,
             record=self.record,
@@ -80,8 +74,8 @@ class TrialOrder:
             job=self.job.model_dump(mode="json"),
             dataset_folder=self.dataset_folder,
             num_epochs=self.num_epochs,
-            num_cpus=num_cpus,
-            gpus_per_worker=gpus,
+            num_cpus=share.num_cpus,
+            gpus_per_worker=share.num_gpus,
             cluster=replace(cluster, has_sweep=True),
             board=board.of(self.run_dir.name),
             sweep_dir=sweep_dir,
@@ -104,18 +98,6 @@ class SweepOptions:
     retries: int = 1
     fail_fast: bool = False
     scheduler: SchedulerName = "none"
-
-
-def concurrency(orders: Sequence[TrialOrder], cluster: Cluster, trials_per_gpu: int) -> int:
-    """Trials that the cluster holds at a time, the largest of them taken for all."""
-    most = []
-    for order in orders:
-        num_cpus, gpus = order.share(cluster, trials_per_gpu)
-        slots = cluster.num_cpus // num_cpus
-        if gpus:
-            slots = min(slots, cluster.num_gpus * trials_per_gpu)
-        most.append(slots // order.job.resources.workers)
-    return max(1, min(most, default=1))
 
 
 def write_order(sweep_dir: Path, orders: Sequence[TrialOrder], options: SweepOptions) -> None:

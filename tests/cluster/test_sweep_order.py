@@ -9,12 +9,11 @@ import pytest
 from factories import make_job, make_run_record
 from tiny_runs import tiny_job
 
-from resnet_cluster.cluster.capacity import Cluster
+from resnet_cluster.cluster.capacity import Cluster, concurrency
 from resnet_cluster.cluster.rungs import rungs_of
 from resnet_cluster.cluster.sweep_order import (
     SweepOptions,
     TrialOrder,
-    concurrency,
     read_order,
     write_order,
 )
@@ -72,7 +71,7 @@ def test_trials_never_ask_for_more_than_there_is(
     cluster = Cluster(address="h:1", num_cpus=cpus, num_gpus=gpus, num_nodes=1)
     made = task(cluster, per_gpu, **resources)
     assert (made.num_cpus, made.gpus_per_worker) == pytest.approx(given)
-    found = concurrency([order(**resources)], cluster, per_gpu)
+    found = concurrency([order(**resources).job], cluster, per_gpu)
     assert found == at_a_time
     assert found * made.workers * made.num_cpus <= cpus
     assert found * made.workers * made.gpus_per_worker <= gpus + 1e-9
@@ -82,7 +81,7 @@ def test_trials_never_ask_for_more_than_there_is(
 
 def test_the_largest_trial_counts_for_all() -> None:
     cluster = Cluster(address=None, num_cpus=8, num_gpus=0, num_nodes=1)
-    assert concurrency([order(), order(cpus_per_worker=3)], cluster, 1) == 2
+    assert concurrency([order().job, order(cpus_per_worker=3).job], cluster) == 2
 
 
 def test_an_order_is_read_as_it_was_left(tmp_path: Path) -> None:
