@@ -25,6 +25,7 @@ from resnet_cluster.training import (
     run,
 )
 from resnet_cluster.training.gradients import GradientSum
+from resnet_cluster.training.probe import Prober
 
 
 def train(
@@ -130,3 +131,23 @@ def train_in_double(rank: int, world_size: int, folder: Path, **arguments: Any) 
     module.initialised_net = lambda *args: build(*args).double()
     Normalize.__call__ = lambda *args: normalize(*args).double()  # type: ignore[method-assign]
     train(rank, world_size, folder, **arguments)
+
+
+def probe(rank: int, world_size: int, folder: Path, *, job: str, dataset: str) -> None:
+    """Time a job for a moment; the ranks' own clocks differ."""
+    torch.set_num_threads(1)
+    context = LocalContext(run_dir=folder, world_rank=rank, world_size=world_size)
+    prober = Prober(JobSpec.model_validate_json(job), load_manifest(dataset), context)
+    steps = 0
+    take = prober._take
+
+    def counting(number: int) -> float:
+        nonlocal steps
+        steps += number
+        return take(number) * (1 + 3 * rank)
+
+    prober._take = counting  # type: ignore[method-assign]
+    speed = prober.measure(seconds=0.3)
+    prober.close()
+    found = {"steps": steps, "step_s": speed.step_s}
+    (folder / f"speed-{rank}.json").write_text(json.dumps(found))
