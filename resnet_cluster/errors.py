@@ -14,6 +14,7 @@
     ├── RunCancelledError       103    a run ended CANCELLED
     ├── RunDivergedError        104    the loss of a run was not finite
     ├── RunLostError            105    the owner of a run is gone
+    ├── BudgetReachedError      106    a sweep was stopped, for it had used what it might use
     └── WaitTimeoutError        124    the run had not ended when the wait was over
 
 A message says what is wrong and where; `mend` says how to put it right.
@@ -123,6 +124,12 @@ class RunLostError(ResnetClusterError):
     """The process that owned a run is gone and left no final state."""
 
     exit_code = 105
+
+
+class BudgetReachedError(ResnetClusterError):
+    """A sweep has used what it might use, and was stopped; with more the same command goes on."""
+
+    exit_code = 106
 
 
 class WaitTimeoutError(ResnetClusterError):

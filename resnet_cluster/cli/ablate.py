@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnet_cluster.cli.output import Output, OutputOption, counted, note, print_json, print_table
+from resnet_cluster.cli.output import Output, OutputOption, note
 from resnet_cluster.cli.stores import opened_store
 from resnet_cluster.cli.submit import AddressOption, DetachOption, WorkersOption
-from resnet_cluster.cli.sweep_rows import HEADER, trial_objects, trial_rows
+from resnet_cluster.cli.sweep_plans import print_plan
 from resnet_cluster.cli.sweeping import How, run
 from resnet_cluster.errors import UsageError
 
 if TYPE_CHECKING:
     from resnet_cluster.cluster.sweep_plan import PlannedSweep
-    from resnet_cluster.results import RunSummary
     from resnet_cluster.spec import AblationRequest
 
 
@@ -73,6 +71,18 @@ def ablate(
     scheduler: Annotated[
         SchedulerChoice, typer.Option(help="asha stops trials early that fall behind.")
     ] = SchedulerChoice.none,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Time short probes, and say what the trials take.")
+    ] = False,
+    price: Annotated[
+        float | None, typer.Option(help="Of a GPU-hour: what the trials cost, too.")
+    ] = None,
+    max_gpu_hours: Annotated[
+        float | None, typer.Option(help="GPU-hours that the sweep may take.")
+    ] = None,
+    max_disk: Annotated[
+        float | None, typer.Option(metavar="GB", help="GB that its runs may hold.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the trials.")] = False,
     rerun: Annotated[
         bool, typer.Option("--rerun", help="Run trials again that have a run.")
@@ -85,6 +95,7 @@ def ablate(
     output: OutputOption = Output.table,
 ) -> None:
     """Train variants of a job; what is in the store is not trained again."""
+    from resnet_cluster.cluster.limits import Limits
     from resnet_cluster.cluster.sweep_order import SweepOptions
     from resnet_cluster.cluster.sweep_plan import check_failures, found_runs
     from resnet_cluster.spec import AblationRequest
@@ -101,21 +112,27 @@ def ablate(
         workers=workers,
         data=data,
     )
-    is_embedded = not _joins_cluster(address)
-    planned = _planned(job, request, skip_invalid=skip_invalid, yes=yes, embedded=is_embedded)
-    if dry_run:
-        _print_plan(planned, _known_runs(planned), output)
-        for failure in planned.failures:
-            note(f"would be refused: {failure.message}\n  mend: {failure.mend}")
-        return
-    check_failures(planned.failures)
+    limits = Limits(
+        is_wanted=estimate,
+        price_per_hour=price,
+        max_gpu_hours=max_gpu_hours,
+        max_disk_gb=max_disk,
+    )
+    limits.check()
     options = SweepOptions(
         trials_per_gpu=trials_per_gpu,
         retries=retries,
         fail_fast=fail_fast,
         scheduler=scheduler.value,
+        limits=limits,
     )
     how = How(address=address, detach=detach, options=options, rerun=rerun, output=output)
+    is_embedded = not _joins_cluster(address)
+    planned = _planned(job, request, skip_invalid=skip_invalid, yes=yes, embedded=is_embedded)
+    if dry_run:
+        print_plan(planned, how)
+        return
+    check_failures(planned.failures)
     with opened_store() as store:
         run(planned, found_runs(planned, store), store, how)
 
@@ -156,34 +173,3 @@ def _check_number(number: int, *, yes: bool) -> None:
         raise UsageError(
             f"these are {number:,} trials", mend=f"vary less; more than {MANY:,} want --yes"
         )
-
-
-def _known_runs(planned: PlannedSweep) -> Mapping[str, RunSummary]:
-    """What has been run of a plan, where anything has: a plan leaves nothing behind."""
-    from resnet_cluster.cluster.sweep_claim import check_sweep
-    from resnet_cluster.cluster.sweep_plan import found_runs
-    from resnet_cluster.home import has_results, runs_root
-
-    if not has_results():
-        return {}
-    if not planned.failures:
-        check_sweep(planned, runs_root(), may_run=True)
-    with opened_store() as store:
-        return found_runs(planned, store)
-
-
-def _print_plan(planned: PlannedSweep, runs: Mapping[str, RunSummary], output: Output) -> None:
-    trials = [trial.record() for trial in planned.trials]
-    if output is Output.json:
-        objects = trial_objects(trials, runs)
-        print_json(
-            {
-                "name": planned.ablation.name,
-                "trials": objects,
-                "failures": [failure.message for failure in planned.failures],
-            }
-        )
-        return
-    print_table(HEADER, trial_rows(trials, runs))
-    done = [trial for trial in trials if trial.key in runs and runs[trial.key].state.is_result]
-    note(f"{counted(len(trials), 'trial')}, {len(trials) - len(done)} to be run")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from resnet_cluster.cli.estimates import estimate_object, total_text
 from resnet_cluster.cli.output import note, print_json
 from resnet_cluster.errors import PreflightError, RunFailedError
 
 if TYPE_CHECKING:
     from resnet_cluster.report import Report
+    from resnet_cluster.results import SweepEstimateRecord
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,33 @@ def fills(report: Report) -> tuple[Fill, ...]:
     return tuple(Fill(tuple(names), command) for command, names in cells.items())
 
 
-def show(report: Report, wanted: Sequence[Fill], *, as_json: bool) -> None:
-    """The commands on stdout, one a line, those they need first; what they fill on stderr."""
+def show(
+    report: Report,
+    wanted: Sequence[Fill],
+    *,
+    as_json: bool,
+    prices: Mapping[str, SweepEstimateRecord] | None = None,
+) -> None:
+    """The commands on stdout, one a line, those they need first; what they fill, and what they
+    take where that was asked for, on stderr."""
+    prices = prices or {}
     needed = [Fill((), command) for command in dict.fromkeys(_preparations(report))]
     wanted = [*needed, *wanted]
     if as_json:
-        print_json([{"cells": list(each.cells), "command": each.command} for each in wanted])
+        print_json([_as_object(each, prices.get(each.command)) for each in wanted])
         return
     for each in wanted:
         note(f"# {'; '.join(each.cells) or 'first'}")
+        if each.command in prices:
+            note(f"# {total_text([prices[each.command]])}")
         typer.echo(each.command)
+    if prices:
+        note(f"# in all {total_text(list(prices.values()))}")
+
+
+def _as_object(fill: Fill, estimate: SweepEstimateRecord | None) -> dict[str, Any]:
+    priced = {} if estimate is None else {"estimate": estimate_object(estimate)}
+    return {"cells": list(fill.cells), "command": fill.command} | priced
 
 
 def run(

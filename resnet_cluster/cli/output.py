@@ -73,13 +73,19 @@ def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
         typer.echo(printable(f"{label:<{width}}  {value}"))
 
 
-def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, err: bool = False) -> None:
-    """Rows in columns under a header, on stdout, or on stderr; a long value is never cut."""
+def print_table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    err: bool = False,
+    stream: TextIO | None = None,
+) -> None:
+    """Rows in columns under a header, on stdout, on stderr or elsewhere; no value is cut."""
     lines = [header, *([printable(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip(), err=err)
+        typer.echo("  ".join(cells).rstrip(), file=stream, err=err)
 
 
 def counted(number: int, noun: str) -> str:

@@ -18,6 +18,7 @@ from resnet_cluster.cli.stores import opened_store
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from resnet_cluster.cluster.limits import Limits
     from resnet_cluster.report import Format, Report
     from resnet_cluster.results import DatasetFacts, ResultStore, RunSummary
 
@@ -48,6 +49,12 @@ def report(
         bool, typer.Option("--fill", help="List the commands that fill the empty cells.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --fill: run them.")] = False,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="With --fill: what they take, by short probes.")
+    ] = False,
+    price: Annotated[
+        float | None, typer.Option(help="With --fill: what they cost, at so much a GPU-hour.")
+    ] = None,
     claims: Annotated[
         bool, typer.Option("--claims", help="Judge the paper's claims by the runs.")
     ] = False,
@@ -64,6 +71,7 @@ def report(
 
     if output is Output.json and format_ not in (None, ReportFormat.json):
         raise UsageError(f"--format {format_} and -o json exclude each other", mend="give one")
+    limits = _limits(estimate=estimate, price=price, fill=fill)
     _check_fill(format_, out, fill=fill, yes=yes)
     _check_claims(claims=claims, check=check, has_others=fill or table is not None)
     if figure is not None:
@@ -73,7 +81,7 @@ def report(
     with _uncollected():
         built = _of_claims() if claims else _built(table, Format(chosen), fill=fill)
         if fill:
-            _fill(built, output, yes=yes)
+            _fill(built, limits, output, yes=yes)
         elif out is None:
             render(built, Format(chosen), console())
         else:
@@ -192,16 +200,31 @@ def _check_fill(format_: ReportFormat | None, out: Path | None, *, fill: bool, y
         )
 
 
-def _fill(built: Report, output: Output, *, yes: bool) -> None:
+def _limits(*, estimate: bool, price: float | None, fill: bool) -> Limits:
+    """What is asked of the price of commands."""
+    from resnet_cluster.cluster.limits import Limits
+    from resnet_cluster.errors import UsageError
+
+    limits = Limits(is_wanted=estimate, price_per_hour=price)
+    limits.check()
+    if limits.needs_probe and not fill:
+        raise UsageError("--estimate and --price are of --fill's commands", mend="add --fill")
+    return limits
+
+
+def _fill(built: Report, limits: Limits, output: Output, *, yes: bool) -> None:
     from resnet_cluster.cli import fill
+    from resnet_cluster.cli.fill_prices import priced
 
     wanted = fill.fills(built)
     if not wanted:
         note("no cell of these tables is empty that a command could fill")
-    elif yes:
+        return
+    prices = priced(wanted, limits) if limits.needs_probe else {}
+    if yes:
         fill.run(built, wanted)
     else:
-        fill.show(built, wanted, as_json=output is Output.json)
+        fill.show(built, wanted, as_json=output is Output.json, prices=prices)
 
 
 def _prepared() -> list[DatasetFacts]:

@@ -12,6 +12,7 @@ import typer
 
 from resnet_cluster.cli.output import note
 from resnet_cluster.errors import (
+    BudgetReachedError,
     PreflightError,
     ResnetClusterError,
     RunCancelledError,
@@ -108,6 +109,8 @@ def leave(ended: AttemptEnded, signal: int | None = None) -> NoReturn:
     }
     if ended.state not in kinds:
         raise typer.Exit(0)
+    if ended.is_over_budget:
+        raise typer.Exit(BudgetReachedError.exit_code)
     if signal and ended.state is RunState.CANCELLED:
         raise typer.Exit(128 + signal)
     raise typer.Exit(kinds[ended.state].exit_code)

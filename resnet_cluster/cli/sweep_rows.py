@@ -6,22 +6,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnet_cluster.results import RunSummary, SweepTrial
+    from resnet_cluster.results import RunSummary, SweepSummary, SweepTrial
 
 KEY_LENGTH = 12
 """Of a key, for people: the whole of it is in JSON."""
-HEADER = ("#", "trial", "state", "epoch", "error", "hours", "key")
+HEADER = ("#", "trial", "state", "epoch", "error", "hours", "expected", "key")
 
 
 def trial_rows(
-    trials: Sequence[SweepTrial], runs: Mapping[str, RunSummary]
+    trials: Sequence[SweepTrial],
+    runs: Mapping[str, RunSummary],
+    expected: Mapping[str, float] | None = None,
 ) -> Iterator[tuple[str, ...]]:
     """Rows under `HEADER`.
 
     Args:
         trials: of a sweep.
         runs: what was found of each, by key.
+        expected: hours that the sweep's estimates gave to trials, by key.
     """
+    expected = expected or {}
     for number, trial in enumerate(trials, start=1):
         run = runs.get(trial.key)
         error = single_error(run)
@@ -32,14 +36,18 @@ def trial_rows(
             epochs_text(run),
             "" if error is None else f"{error:.2f} %",
             f"{hours_used(run):.3f}" if run and run.attempts else "",
+            f"{expected[trial.key]:.3f}" if trial.key in expected else "",
             trial.key[:KEY_LENGTH],
         )
 
 
 def trial_objects(
-    trials: Sequence[SweepTrial], runs: Mapping[str, RunSummary]
+    trials: Sequence[SweepTrial],
+    runs: Mapping[str, RunSummary],
+    expected: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """The same for programs."""
+    expected = expected or {}
     found = []
     for number, trial in enumerate(trials, start=1):
         run = runs.get(trial.key)
@@ -55,9 +63,15 @@ def trial_objects(
                 "epochs_done": run.epochs_done if run else 0,
                 "top1_err": single_error(run),
                 "worker_hours": hours_used(run) if run else 0.0,
+                "expected_hours": expected.get(trial.key),
             }
         )
     return found
+
+
+def expected_hours(sweep: SweepSummary) -> dict[str, float]:
+    """Hours of each trial by the last estimate that had it, by key."""
+    return {trial.key: trial.hours for each in sweep.estimates for trial in each.trials}
 
 
 def single_error(run: RunSummary | None) -> float | None:

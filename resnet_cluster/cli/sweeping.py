@@ -14,6 +14,7 @@ from resnet_cluster.errors import UsageError
 from resnet_cluster.results import RunState
 
 if TYPE_CHECKING:
+    from resnet_cluster.cluster.pricing import Pricing
     from resnet_cluster.cluster.sweep_launch import SweepLaunch
     from resnet_cluster.cluster.sweep_order import SweepOptions, TellTrial
     from resnet_cluster.cluster.sweep_plan import PlannedSweep
@@ -56,8 +57,8 @@ def run(
         )
     elsewhere = () if how.rerun else _driven_elsewhere(planned, runs, existing)
     _say_the_rule(planned, how)
-    settled = {run.key for run in elsewhere} | _stopped(existing, runs, how)
-    wanted = _wanted(planned, runs, settled, rerun=how.rerun)
+    settled = {run.key for run in elsewhere} | stopped(existing, runs, how)
+    wanted = wanted_trials(planned, runs, settled, rerun=how.rerun)
     _say_what_is_to_do(planned, wanted)
     if not wanted:
         sweep = claim_sweep(planned, runs_root(), scheduler=how.options.scheduler)
@@ -68,12 +69,13 @@ def run(
         _print_state(sweep, store, how.output)
         return
     todo = to_do(planned.trials, wanted, store, runs_root(), is_rerun=how.rerun)
+    launch = _launch(planned, how, pricing(planned, wanted, existing, how))
     if how.detach:
-        sweep = detach_sweep(todo, runs_root(), _launch(planned, how))
+        sweep = detach_sweep(todo, runs_root(), launch)
         note(f"look at it with `resnet-cluster status {sweep.name}`")
         _print_id(sweep, how.output)
         return
-    launched = launch_sweep(todo, runs_root(), _launch(planned, how))
+    launched = launch_sweep(todo, runs_root(), launch)
     if launched.ended.state is RunState.SUCCEEDED:
         _await(elsewhere)
     sweep, ended = launched.sweep, launched.ended
@@ -82,7 +84,7 @@ def run(
     leave(ended, launched.signal)
 
 
-def _wanted(
+def wanted_trials(
     planned: PlannedSweep,
     runs: Mapping[str, RunSummary],
     settled: Collection[str],
@@ -107,7 +109,7 @@ def _wanted(
     return wanted
 
 
-def _stopped(sweep: SweepSummary | None, runs: Mapping[str, RunSummary], how: How) -> set[str]:
+def stopped(sweep: SweepSummary | None, runs: Mapping[str, RunSummary], how: How) -> set[str]:
     """Keys of the trials that the same scheduler has stopped; without it they go on."""
     records = sweep.stopped if sweep else ()
     run_ids = {each.run_id for each in records if each.rule == how.options.scheduler}
@@ -175,7 +177,44 @@ def _print_state(sweep: SweepSummary, store: ResultStore, output: Output) -> Non
     print_trials(sweep, store, output, is_followed=True)
 
 
-def _launch(planned: PlannedSweep, how: How) -> SweepLaunch:
+def pricing(
+    planned: PlannedSweep,
+    wanted: Mapping[int, RunSummary | None],
+    existing: SweepSummary | None,
+    how: How,
+) -> Pricing:
+    """How the trials that are to be run are priced.
+
+    Args:
+        planned: the sweep.
+        wanted: the run that goes on, or None for a new one, by the trial's place.
+        existing: the sweep as it was left, if it was begun before.
+        how: how.
+    """
+    from resnet_cluster.cli.estimates import show
+    from resnet_cluster.cluster.metering import hours_used, sweep_bytes
+    from resnet_cluster.cluster.pricing import Pricing, Work
+    from resnet_cluster.home import runs_root
+
+    works = []
+    for place, run in wanted.items():
+        job = planned.trials[place].planned
+        assert job is not None
+        works.append(Work(job, run.epochs_done if run else 0))
+    done = (trial.key for place, trial in enumerate(planned.trials) if place not in wanted)
+    return Pricing(
+        works=tuple(works),
+        limits=how.options.limits,
+        storage=runs_root(),
+        note=lambda text, stream: note(text, stream=stream),
+        show=show,
+        trials_per_gpu=how.options.trials_per_gpu,
+        hours_before=hours_used(existing.sweep_dir) if existing else 0.0,
+        bytes_before=sweep_bytes(runs_root(), done),
+    )
+
+
+def _launch(planned: PlannedSweep, how: How, pricing: Pricing) -> SweepLaunch:
     from resnet_cluster.cluster.sweep_claim import claim_sweep
     from resnet_cluster.cluster.sweep_launch import SweepLaunch
     from resnet_cluster.home import runs_root
@@ -185,6 +224,7 @@ def _launch(planned: PlannedSweep, how: How) -> SweepLaunch:
         address=how.address,
         claim=lambda: claim_sweep(planned, runs_root(), scheduler=how.options.scheduler),
         options=how.options,
+        pricing=pricing,
         display=lambda sweep, out, err: _display(sweep, names, out, err, how.output),
     )
 

@@ -14,7 +14,13 @@ from resnet_cluster.cli.output import (
     print_table,
 )
 from resnet_cluster.cli.stores import is_newly_lost, remove_folder
-from resnet_cluster.cli.sweep_rows import HEADER, hours_used, trial_objects, trial_rows
+from resnet_cluster.cli.sweep_rows import (
+    HEADER,
+    expected_hours,
+    hours_used,
+    trial_objects,
+    trial_rows,
+)
 
 if TYPE_CHECKING:
     from resnet_cluster.results import AttemptEnded, ResultStore, SweepSummary
@@ -87,6 +93,7 @@ def print_trials(
 ) -> None:
     """The trials of a sweep and what became of each; of one that was followed on stderr, for the
     id alone is on stdout then."""
+    from resnet_cluster.cli.estimates import estimate_object, outcome_lines
     from resnet_cluster.cluster.sweep_plan import trial_runs
     from resnet_cluster.results import load_sweep
 
@@ -103,13 +110,18 @@ def print_trials(
                 "name": newest.name,
                 "state": newest.state.value,
                 "message": newest.message,
-                "trials": trial_objects(newest.trials, runs),
+                "trials": trial_objects(newest.trials, runs, expected_hours(newest)),
+                "estimates": [estimate_object(each) for each in newest.estimates],
+                "outcomes": [each.model_dump(mode="json") for each in newest.outcomes],
             }
         )
         return
-    print_table(HEADER, trial_rows(newest.trials, runs), err=is_followed)
+    rows = trial_rows(newest.trials, runs, expected_hours(newest))
+    print_table(HEADER, rows, err=is_followed)
     hours = sum(hours_used(run) for run in runs.values())
     note(f"{hours:.3f} hours of workers used")
+    for line in outcome_lines(newest):
+        note(line)
 
 
 def wait_for(sweep: SweepSummary, timeout: float | None) -> AttemptEnded:

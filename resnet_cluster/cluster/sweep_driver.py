@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from resnet_cluster.cluster.attempt import claim_attempt, fit_in_thread
 from resnet_cluster.cluster.capacity import Cluster, concurrency
 from resnet_cluster.cluster.groups import give_back
+from resnet_cluster.cluster.metering import Meter
 from resnet_cluster.cluster.progress import start_board
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.rungs import rungs_of
@@ -61,7 +63,9 @@ class SweepDriver:
     _seen: dict[int, set[str]] = field(default_factory=dict)
     _progress: dict[int, Progress] = field(default_factory=dict)
     _num_stopped: int = 0
+    _over_budget: str = ""
     _failure: BaseException | None = None
+    _meter: Meter | None = None
 
     def drive(self) -> AttemptEnded:
         """Run the trials to their ends and return the sweep's last event.
@@ -75,10 +79,13 @@ class SweepDriver:
         events = EventLog(self.sweep_dir)
         try:
             events.reserve_space()
+            self._meter = Meter(
+                self.sweep_dir, self.number, self.orders, self.options, self.cluster
+            )
             self._board = start_board(self.sweep_dir.name)
             for index, order in enumerate(self.orders):  # what happened before is no news
                 self._seen[index] = set(EventLog(order.run_dir).names())
-            self._watch()
+            self._watch(self._meter)
         except Exception as error:  # whatever it was, the sweep gets an end
             self._failure = error
         finally:
@@ -87,7 +94,7 @@ class SweepDriver:
             heartbeat.close()
         return ended
 
-    def _watch(self) -> None:
+    def _watch(self, meter: Meter) -> None:
         """Pass on what happens until Tune is done, or a deadline or a second signal."""
         watch = TrialWatch()
         fitting = self._fitting(watch)
@@ -95,6 +102,8 @@ class SweepDriver:
         while fitting.is_alive():
             fitting.join(POLL_S)
             self._pass_on(watch)
+            reached = meter.look(watch.held_s())
+            self._over_budget = self._over_budget or reached
             if self._stop_is_wanted(watch):
                 deadline = deadline or time.monotonic() + STOP_DEADLINE_S
                 if not watch.running or time.monotonic() > deadline:
@@ -102,6 +111,7 @@ class SweepDriver:
                 if self.stop.times > 1 or time.monotonic() > deadline + POLL_S:
                     return
         self._pass_on(watch)
+        meter.look(watch.held_s())
 
     def _fitting(self, watch: TrialWatch) -> threading.Thread:
         """Tune at work, in a thread: in the main one it would take over Ctrl-C."""
@@ -139,10 +149,11 @@ class SweepDriver:
 
     def _stop_is_wanted(self, watch: TrialWatch) -> bool:
         is_asked = self._folder.is_stop_requested(self.number)
-        wants = self.stop.times or (self.options.fail_fast and watch.failed)
+        has_failed = self.options.fail_fast and watch.failed
+        why = self._over_budget or "a trial failed" * bool(has_failed) or "stopping"
+        wants = self.stop.times or has_failed or self._over_budget
         if wants and not is_asked:
             self._folder.request_stop(self.number)
-            why = "a trial failed" if watch.failed and not self.stop.times else "stopping"
             self.tell(-1, f"{why}: running trials write a checkpoint; once more ends them at once")
         return bool(wants or is_asked)
 
@@ -192,6 +203,9 @@ class SweepDriver:
         """Record the end: of trials that were cut off, then of the sweep."""
         states = [self._end_of(order) for order in self.orders]
         ended = self._verdict(states)
+        if self._meter is not None:
+            with contextlib.suppress(OSError):  # its last note is kept, and becomes the record
+                self._meter.close()
         EventLog(self.sweep_dir).record(ended)
         return ended
 
@@ -217,12 +231,19 @@ class SweepDriver:
         parts = [f"{done} of {len(states)} trials done"]
         parts += [f"{self._num_stopped} stopped early"] if self._num_stopped else []
         parts += [f"{failed} failed"] if failed else []
+        is_done = done + self._num_stopped == len(states)
         state, why = RunState.SUCCEEDED, self._failure
         if failed:
             state = RunState.FAILED
-        elif self._folder.is_stop_requested(self.number):
+        elif self._folder.is_stop_requested(self.number) and not is_done:
             state = RunState.CANCELLED
-        elif why is not None or done + self._num_stopped < len(states):
+            parts += [self._over_budget] if self._over_budget else []
+        elif why is not None or not is_done:
             state = RunState.FAILED
             parts += [f"{type(why).__name__}: {why}"] if why else []
-        return AttemptEnded(attempt=self.number, state=state, message=", ".join(parts))
+        return AttemptEnded(
+            attempt=self.number,
+            state=state,
+            message=", ".join(parts),
+            is_over_budget=bool(self._over_budget) and state is RunState.CANCELLED,
+        )

@@ -12,6 +12,7 @@ from resnet_cluster.cluster.capacity import Cluster, concurrency, own_machine, t
 from resnet_cluster.cluster.connection import chosen_address, connected, needed_address
 from resnet_cluster.cluster.noise import NOISE_NAME, noise_in
 from resnet_cluster.cluster.preflight import check_memory, check_resources, check_space
+from resnet_cluster.cluster.pricing import Pricing
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.signals import StopRequest, signals_to
 from resnet_cluster.cluster.submission import PlannedJob, begin, free_name, run_record
@@ -29,6 +30,7 @@ from resnet_cluster.results import (
     EventLog,
     ResultStore,
     RunSummary,
+    SweepEstimateRecord,
     SweepSummary,
     last_attempt,
 )
@@ -44,6 +46,7 @@ class SweepLaunch:
     claim: Callable[[], SweepSummary]
     """Finds or creates the sweep, once nothing stands in its way."""
     options: SweepOptions
+    pricing: Pricing
     display: Callable[[SweepSummary, TextIO, TextIO], contextlib.AbstractContextManager[TellTrial]]
     """Opens a display on the real stdout and stderr."""
 
@@ -116,19 +119,20 @@ def launch_sweep(todo: Sequence[ToDo], runs_root: Path, how: SweepLaunch) -> Swe
     address = chosen_address(how.address)
     _check_space(todo, runs_root)
     if address is None:
-        _check_machine(todo, how.options)
+        _check_machine(todo, how)
     stop = StopRequest()
     with contextlib.ExitStack() as stack:
         real_out, real_err = stack.enter_context(noise_in(runs_root / NOISE_NAME))
         stack.enter_context(signals_to(stop, at_most=1))
         cluster = stack.enter_context(connected(address))
         stack.enter_context(signals_to(stop))  # Ray has set its own meanwhile
-        for each in todo:
-            _check_trial(each, cluster, how.options)
+        _check_cluster(todo, cluster, how)
         stop.heed()
+        estimate = how.pricing.estimated(cluster, stop.heed, real_err)
+        how.pricing.check_hours(estimate)
         sweep = how.claim()
         orders = _begun(todo)
-        attempt = last_attempt(EventLog(sweep.sweep_dir)) + 1
+        attempt = _next_attempt(sweep, estimate)
         stack.enter_context(noise_in(RunFolder(sweep.sweep_dir).driver_log(attempt)))
         tell = stack.enter_context(how.display(sweep, real_out, real_err))
         from resnet_cluster.cluster.sweep_driver import SweepDriver  # Ray Tune: seconds to import
@@ -157,13 +161,24 @@ def detach_sweep(todo: Sequence[ToDo], runs_root: Path, how: SweepLaunch) -> Swe
 
     address = needed_address(how.address)
     _check_space(todo, runs_root)
-    with noise_in(runs_root / NOISE_NAME), connected(address) as cluster:
-        for each in todo:
-            _check_trial(each, cluster, how.options)
+    with noise_in(runs_root / NOISE_NAME) as (_, real_err), connected(address) as cluster:
+        _check_cluster(todo, cluster, how)
+        estimate = how.pricing.estimated(cluster, lambda: None, real_err)
+        how.pricing.check_hours(estimate)
         sweep = how.claim()
+        _next_attempt(sweep, estimate)
         write_order(sweep.sweep_dir, _begun(todo), how.options)
         start_driver("resnet_cluster.cluster.detached_sweep", sweep.sweep_dir, cluster)
     return sweep
+
+
+def _next_attempt(sweep: SweepSummary, estimate: SweepEstimateRecord | None) -> int:
+    """Number of the next attempt at a sweep; what is expected of it is recorded."""
+    log = EventLog(sweep.sweep_dir)
+    attempt = last_attempt(log) + 1
+    if estimate is not None:
+        log.record(estimate.model_copy(update={"attempt": attempt}))
+    return attempt
 
 
 def _begun(todo: Sequence[ToDo]) -> tuple[TrialOrder, ...]:
@@ -178,15 +193,20 @@ def _begun(todo: Sequence[ToDo]) -> tuple[TrialOrder, ...]:
     return tuple(orders)
 
 
-def _check_machine(todo: Sequence[ToDo], options: SweepOptions) -> None:
+def _check_machine(todo: Sequence[ToDo], how: SweepLaunch) -> None:
     """What this machine cannot hold is refused before Ray starts."""
     machine, available = own_machine(), available_bytes()
-    for each in todo:
-        _check_trial(each, machine, options)
+    _check_cluster(todo, machine, how)
     jobs = [each.order.job for each in todo]
-    at_once = concurrency(jobs, machine, options.trials_per_gpu)
+    at_once = concurrency(jobs, machine, how.options.trials_per_gpu)
     for each in todo:
         check_memory(each.planned.job, each.planned.plan, available, num_runs=at_once)
+
+
+def _check_cluster(todo: Sequence[ToDo], cluster: Cluster, how: SweepLaunch) -> None:
+    for each in todo:
+        _check_trial(each, cluster, how.options)
+    how.pricing.check(cluster)
 
 
 def _check_space(todo: Sequence[ToDo], runs_root: Path) -> None:

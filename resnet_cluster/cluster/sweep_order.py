@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from resnet_cluster.cluster.capacity import Cluster, share_of
 from resnet_cluster.cluster.key_claim import key_owner
+from resnet_cluster.cluster.limits import NO_LIMITS, Limits
 from resnet_cluster.cluster.progress import ProgressBoard
 from resnet_cluster.cluster.trial_task import TrialTask
 from resnet_cluster.files import write_whole
@@ -92,17 +93,19 @@ class SweepOptions:
         retries: more attempts at a trial that failed.
         fail_fast: whether the first failed trial stops the others.
         scheduler: whether trials are stopped early.
+        limits: what they may take.
     """
 
     trials_per_gpu: int = 1
     retries: int = 1
     fail_fast: bool = False
     scheduler: SchedulerName = "none"
+    limits: Limits = NO_LIMITS
 
 
 def write_order(sweep_dir: Path, orders: Sequence[TrialOrder], options: SweepOptions) -> None:
     """Leave an order in a sweep's folder, for a driver elsewhere."""
-    content = {"options": vars(options), "trials": [_as_json(order) for order in orders]}
+    content = {"options": asdict(options), "trials": [_as_json(order) for order in orders]}
     write_whole(sweep_dir / ORDER_NAME, json.dumps(content).encode())
 
 
@@ -110,7 +113,8 @@ def read_order(sweep_dir: Path) -> tuple[tuple[TrialOrder, ...], SweepOptions]:
     """The order that was left there."""
     content = json.loads((sweep_dir / ORDER_NAME).read_bytes())
     orders = tuple(_from_json(each) for each in content["trials"])
-    return orders, SweepOptions(**content["options"])
+    limits = Limits(**content["options"].pop("limits"))
+    return orders, SweepOptions(**content["options"], limits=limits)
 
 
 def _as_json(order: TrialOrder) -> dict[str, Any]:

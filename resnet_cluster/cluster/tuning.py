@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,17 @@ class TrialWatch(Callback):
         self.stopped_early: dict[int, int] = {}
         """The last epoch of each trial that the scheduler has ended."""
         self._touched: set[int] = set()
+        self._held: dict[int, float] = {}
+        self._since: dict[int, float] = {}
+
+    def held_s(self) -> dict[int, float]:
+        """Seconds for which each trial has had its share of the cluster, all its tries together."""
+        now, since = time.monotonic(), dict(self._since)
+        places = self._held.keys() | since.keys()
+        return {
+            place: self._held.get(place, 0.0) + (now - since[place] if place in since else 0.0)
+            for place in places
+        }
 
     def touched(self) -> set[int]:
         """The trials that run, or have ended since this was asked last."""
@@ -49,7 +61,10 @@ class TrialWatch(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tune has started a trial."""
-        self.running.add(trial.config["trial"])
+        index = trial.config["trial"]
+        self._let_go(index)  # a try before this one has failed
+        self._since[index] = time.monotonic()
+        self.running.add(index)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has ended: by itself, which its last report says, or by the scheduler."""
@@ -64,8 +79,13 @@ class TrialWatch(Callback):
         self._ended(trial.config["trial"])
 
     def _ended(self, index: int) -> None:
+        self._let_go(index)
         self._touched.add(index)
         self.running.discard(index)
+
+    def _let_go(self, index: int) -> None:
+        if (since := self._since.pop(index, None)) is not None:
+            self._held[index] = self._held.get(index, 0.0) + time.monotonic() - since
 
 
 class _EndOfAll(Stopper):

@@ -52,9 +52,13 @@ from resnet_cluster.results.summary import (
     run_state,
 )
 from resnet_cluster.results.sweep_records import (
+    SweepEstimateRecord,
+    SweepOutcomeRecord,
     SweepPlanRecord,
     SweepRecord,
     SweepTrial,
+    TrialEstimate,
+    TrialOutcome,
     TrialStoppedRecord,
 )
 from resnet_cluster.results.sweeps import (
@@ -102,10 +106,14 @@ __all__ = [
     "RunSummary",
     "SearchRecord",
     "Setup",
+    "SweepEstimateRecord",
+    "SweepOutcomeRecord",
     "SweepPlanRecord",
     "SweepRecord",
     "SweepSummary",
     "SweepTrial",
+    "TrialEstimate",
+    "TrialOutcome",
     "TrialStoppedRecord",
     "UsesOfTestSet",
     "find_sweep",

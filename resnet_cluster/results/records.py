@@ -15,7 +15,13 @@ from resnet_cluster.results.analyses import (
     SearchRecord,
 )
 from resnet_cluster.results.base import Count, Errors, Record
-from resnet_cluster.results.sweep_records import SweepPlanRecord, SweepRecord, TrialStoppedRecord
+from resnet_cluster.results.sweep_records import (
+    SweepEstimateRecord,
+    SweepOutcomeRecord,
+    SweepPlanRecord,
+    SweepRecord,
+    TrialStoppedRecord,
+)
 
 
 class RunState(StrEnum):
@@ -143,6 +149,8 @@ class AttemptEnded(Record):
     attempt: Count
     state: RunState
     message: str = ""
+    is_over_budget: bool = False
+    """Whether it was stopped because a sweep had used what it might use."""
 
     @property
     def event_name(self) -> str:
@@ -249,6 +257,8 @@ AnyRecord = Annotated[
     | SearchRecord
     | SweepRecord
     | SweepPlanRecord
+    | SweepEstimateRecord
+    | SweepOutcomeRecord
     | TrialStoppedRecord
     | ResponsesRecord
     | NormsRecord,

@@ -62,6 +62,79 @@ class SweepPlanRecord(Record):
         return f"plan-{self.number:03d}"
 
 
+class TrialEstimate(BaseModel):
+    """What a trial was expected to take, from where it was."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    key: str
+    name: str
+    seconds: float
+    """Wall time from its turn to its end."""
+    hours: float
+    """Hours for which its process is there, times its GPUs, or its workers where they have none."""
+    disk_bytes: Count
+    """What its folder holds at its end."""
+
+
+class SweepEstimateRecord(Record):
+    """What was expected of an attempt at a sweep, before it began."""
+
+    kind: Literal["sweep_estimate"] = "sweep_estimate"
+    attempt: Count
+    device: str
+    """Name of what was probed."""
+    at_once: Count
+    """Trials at a time."""
+    unit: Literal["GPU-hours", "worker-hours"]
+    """Of all hours here, and of what the price is for."""
+    seconds: float
+    """Wall time of all trials together."""
+    hours: float
+    disk_bytes: Count
+    price_per_hour: float | None = None
+    trials: tuple[TrialEstimate, ...]
+
+    @property
+    def event_name(self) -> str:
+        return f"estimate-{self.attempt:03d}"
+
+    def cost(self, hours: float | None = None) -> float | None:
+        """Price of so many hours, of all by default; None where none was given."""
+        if self.price_per_hour is None:
+            return None
+        return self.price_per_hour * (self.hours if hours is None else hours)
+
+
+class TrialOutcome(BaseModel):
+    """What a trial took in an attempt at a sweep."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    run_id: str
+    seconds: float
+    """For which its process was there, all tries together."""
+    hours: float
+    """The same in the unit of the whole."""
+
+
+class SweepOutcomeRecord(Record):
+    """What an attempt at a sweep took, in the units of its estimate."""
+
+    kind: Literal["sweep_outcome"] = "sweep_outcome"
+    attempt: Count
+    unit: Literal["GPU-hours", "worker-hours"]
+    seconds: float
+    hours: float
+    disk_bytes: Count
+    """What the folders of the trials held at its end."""
+    trials: tuple[TrialOutcome, ...]
+
+    @property
+    def event_name(self) -> str:
+        return f"outcome-{self.attempt:03d}"
+
+
 class TrialStoppedRecord(Record):
     """A trial that the sweep's scheduler has ended early; with the same scheduler it is done."""
 

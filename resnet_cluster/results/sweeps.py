@@ -7,17 +7,23 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from resnet_cluster.errors import IntegrityError, UnknownRunError, UsageError
+from resnet_cluster.results.base import Record
 from resnet_cluster.results.events import EventLog
 from resnet_cluster.results.ownership import last_attempt, note_lost_owner
 from resnet_cluster.results.records import AttemptEnded, RunState
 from resnet_cluster.results.sweep_records import (
+    SweepEstimateRecord,
+    SweepOutcomeRecord,
     SweepPlanRecord,
     SweepRecord,
     SweepTrial,
     TrialStoppedRecord,
 )
+
+AnyKind = TypeVar("AnyKind", bound=Record)
 
 PREFIX = "s-"
 """Of a sweep's id, and of its folder among those of runs."""
@@ -35,6 +41,10 @@ class SweepSummary:
     message: str = ""
     stopped: tuple[TrialStoppedRecord, ...] = ()
     """Trials that a scheduler has ended early."""
+    estimates: tuple[SweepEstimateRecord, ...] = ()
+    """What was expected of attempts at it, where that was asked for."""
+    outcomes: tuple[SweepOutcomeRecord, ...] = ()
+    """What its attempts have taken."""
 
     @property
     def sweep_id(self) -> str:
@@ -76,17 +86,24 @@ def load_sweep(sweep_dir: Path) -> SweepSummary | None:
         return None
     record = log.load("sweep")
     assert isinstance(record, SweepRecord)
-    plans = [log.load(name) for name in names if name.startswith("plan-")]
-    stopped = [log.load(name) for name in names if name.startswith("stopped-")]
     state, message = _state(log, names)
     return SweepSummary(
         record=record,
-        plans=tuple(plan for plan in plans if isinstance(plan, SweepPlanRecord)),
+        plans=_loaded(log, names, "plan-", SweepPlanRecord),
         sweep_dir=sweep_dir,
         state=state,
         message=message,
-        stopped=tuple(each for each in stopped if isinstance(each, TrialStoppedRecord)),
+        stopped=_loaded(log, names, "stopped-", TrialStoppedRecord),
+        estimates=_loaded(log, names, "estimate-", SweepEstimateRecord),
+        outcomes=_loaded(log, names, "outcome-", SweepOutcomeRecord),
     )
+
+
+def _loaded(
+    log: EventLog, names: list[str], prefix: str, kind: type[AnyKind]
+) -> tuple[AnyKind, ...]:
+    records = (log.load(name) for name in names if name.startswith(prefix))
+    return tuple(record for record in records if isinstance(record, kind))
 
 
 def find_sweep(runs_root: Path, reference: str) -> SweepSummary | None:

@@ -107,6 +107,30 @@ def test_invalid_combinations_are_all_told_or_left_out(job: Path, call: Call) ->
     assert_refused(call("ablate", job, *too_large), 2, "global_batch_size 4096", "1 combination")
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("--price", "0"), ("--max-gpu-hours", "-1"), ("--max-disk", "nan")]
+)
+def test_a_price_or_a_limit_of_nothing_is_refused(
+    option: str, value: str, job: Path, call: Call, home: Path
+) -> None:
+    refused = call("ablate", job, "--depths", "8", option, value)
+    assert_refused(refused, 2, f"{option} {value} is not above 0")
+    assert not home.exists()
+
+
+def test_runs_that_need_more_disk_than_they_may_have(job: Path, call: Call, home: Path) -> None:
+    words = ("ablate", job, "--depths", "8,14", "--max-disk", "0.002")
+    planned = call(*words, "--dry-run")
+    assert planned.code == 0
+    assert "would be refused: the runs would hold about" in planned.err
+    refused = call(*words)
+    assert (refused.code, refused.out) == (3, "")
+    assert "--max-disk allows 0.002" in refused.err
+    assert not list((home / "runs").glob("[rs]-*"))
+    enough = call("ablate", job, "--depths", "8,14", "--max-disk", "1", "--dry-run", "-o", "json")
+    assert (enough.json()["failures"], enough.json()["estimate"]) == ([], None)
+
+
 def test_many_trials_want_a_yes(job: Path, call: Call) -> None:
     lists = ",".join(map(str, range(1, 101)))
     words = ("--vary", f"train.lr={lists}", "--vary", f"train.weight_decay={lists}")

@@ -80,9 +80,22 @@ def test_the_commands_are_listed_each_once(call: Call) -> None:
     ]
 
 
+def test_what_cannot_be_planned_here_has_no_price(call: Call) -> None:
+    listed = call("report", "--fill", "--table", "6", "--price", "2")
+    assert listed.code == 0
+    assert len(listed.out.splitlines()) == 7
+    for number, job in ((4, "cifar10_r20"), (2, "cifar10_r110")):
+        assert f"{number} commands without a price: jobs/{job}.yaml" in listed.err
+    assert "no data set named 'cifar10' is prepared" in listed.err
+    assert "cost" not in listed.err
+
+
 def test_what_cannot_be_meant_is_refused(call: Call) -> None:
     assert_refused(call("report", "--yes"), 2, "without --fill")
     assert_refused(call("report", "--fill", "--format", "md"), 2, "neither --format nor --out")
+    assert_refused(call("report", "--estimate"), 2, "add --fill")
+    assert_refused(call("report", "--price", "2"), 2, "add --fill")
+    assert_refused(call("report", "--fill", "--price", "0"), 2, "--price 0 is not above 0")
     assert_refused(call("report", "--fill", "--yes"), 3, "data prepare cifar10 --as cifar10")
 
 

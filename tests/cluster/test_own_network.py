@@ -60,7 +60,8 @@ def test_a_run_goes_on_with_the_source_that_it_began_with(sandbox: Sandbox) -> N
     own.write_text(example("python"))
     job = sandbox.folder / "wide.yaml"
     job.write_text(example("yaml"))
-    options = ["--set", "train.epochs=3", "--workers", "2"]
+    narrow = ["--set", "model.options={width: 1, dropout: 0.1}"]
+    options = [*narrow, "--set", "train.epochs=3", "--workers", "2"]
     whole = sandbox.run("submit", job, *options)
     assert whole.code == 0, whole.err
     stopped = sandbox.start("submit", job, *options, "--rerun", "--name", "again")

@@ -10,6 +10,7 @@ from factories import make_job, make_run_record
 from tiny_runs import tiny_job
 
 from resnet_cluster.cluster.capacity import Cluster, concurrency
+from resnet_cluster.cluster.limits import Limits
 from resnet_cluster.cluster.rungs import rungs_of
 from resnet_cluster.cluster.sweep_order import (
     SweepOptions,
@@ -87,7 +88,13 @@ def test_the_largest_trial_counts_for_all() -> None:
 def test_an_order_is_read_as_it_was_left(tmp_path: Path) -> None:
     record = make_run_record(make_job())
     orders = (order(), TrialOrder(**(vars(order()) | {"place": 4, "record": record})))
-    options = SweepOptions(trials_per_gpu=2, retries=0, fail_fast=True, scheduler="asha")
+    options = SweepOptions(
+        trials_per_gpu=2,
+        retries=0,
+        fail_fast=True,
+        scheduler="asha",
+        limits=Limits(price_per_hour=2.0, max_gpu_hours=1.5),
+    )
     write_order(tmp_path, orders, options)
     assert read_order(tmp_path) == (orders, options)
 

@@ -7,7 +7,8 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,9 @@ def wait_for_epochs(sandbox: Sandbox, number: int) -> None:
 
 def test_a_sweep_is_done_then_reused_then_extended(sandbox: Sandbox, reference_alone: Path) -> None:
     job = write(sandbox)
-    done = sandbox.run("ablate", job, "--depths", "8", "--shortcuts", "none,A")
+    done = sandbox.run("ablate", job, "--depths", "8", "--shortcuts", "none,A", "--price", "2.5")
     assert done.code == 0, done.err
+    assert_priced(sandbox, done.err)
     assert re.fullmatch(r"s-[0-9a-f]{8}\n", done.out)
     assert states(sandbox) == ["SUCCEEDED"] * 2
     assert not [line for line in done.err.splitlines() if "\x1b" in line or "╭" in line]
@@ -74,6 +76,7 @@ def test_a_sweep_is_done_then_reused_then_extended(sandbox: Sandbox, reference_a
     assert len(run_dirs(sandbox)) == 3
     assert first == [run for run in run_dirs(sandbox) if run in first]
 
+    assert_commands_are_priced(sandbox, job, residual)
     logs = sandbox.run("logs", "tiny_sweep", "--trial", "2")
     assert "SUCCEEDED" in logs.out
     rerun = sandbox.run("ablate", job, "--depths", "8", "--shortcuts", "A", "--rerun")
@@ -82,6 +85,53 @@ def test_a_sweep_is_done_then_reused_then_extended(sandbox: Sandbox, reference_a
     (second,) = set(run_dirs(sandbox)) - set(first) - {run_of(sandbox, "tiny_sweep-d14-none")}
     assert events(second)["run"]["name"] == "tiny_sweep-d8-a-2"
     assert_same_weights(second, reference_alone)
+
+
+def assert_priced(sandbox: Sandbox, err: str) -> None:
+    """Both networks were timed, at the same time; what was expected and what it took are kept."""
+    assert "probe 1 of 2: tiny_sweep-d8-none, tiny_sweep-d8-a" in err
+    assert not list(sandbox.runs.glob(".probe-*"))
+    found = status(sandbox)
+    (estimate,), (outcome,) = found["estimates"], found["outcomes"]
+    assert estimate["cost"] == pytest.approx(2.5 * estimate["hours"])
+    assert estimate["hours"] == pytest.approx(sum(t["hours"] for t in estimate["trials"]))
+    assert (estimate["attempt"], estimate["at_once"], estimate["unit"]) == (1, 2, "worker-hours")
+    assert outcome["hours"] == pytest.approx(sum(t["seconds"] for t in outcome["trials"]) / 3600)
+    assert 0 < outcome["hours"] < 2 * outcome["seconds"] / 3600
+    # A file system's own rounding, and logs: of so small a network a part that counts.
+    assert estimate["disk_bytes"] <= outcome["disk_bytes"] < 3 * estimate["disk_bytes"]
+    assert [trial["expected_hours"] for trial in found["trials"]] == [
+        trial["hours"] for trial in estimate["trials"]
+    ]
+    shown = sandbox.run("status", "tiny_sweep")
+    assert "attempt 1, expected: about 0:00:" in shown.err
+    assert "attempt 1, taken: 0:0" in shown.err
+    assert "% of the hours expected" in shown.err
+
+
+PRICED = """
+import json, sys
+from resnet_cluster.cli.fill import Fill
+from resnet_cluster.cli.fill_prices import priced
+from resnet_cluster.cluster.limits import Limits
+found = priced([Fill((), command) for command in sys.argv[1:]], Limits(price_per_hour=2.0))
+print(json.dumps([found[command].model_dump(mode="json") for command in sys.argv[1:]]))
+"""
+
+
+def assert_commands_are_priced(sandbox: Sandbox, job: Path, run: Path) -> None:
+    """What `report --fill` lists: a training, and one measurement of a run that there is."""
+    commands = [
+        f"resnet-cluster submit {job} --set train.epochs=100 --name longer",
+        f"resnet-cluster evaluate {run.name} --protocol flip",
+    ]
+    done = sandbox.start("-c", PRICED, *commands, program=Path(sys.executable)).finish()
+    assert done.code == 0, done.err
+    training, measuring = done.json()
+    assert training["seconds"] > measuring["seconds"] > 0
+    assert training["disk_bytes"] > measuring["disk_bytes"] > 0
+    assert training["trials"][0]["name"] == "longer"
+    assert len(run_dirs(sandbox)) == 3
 
 
 def run_of(sandbox: Sandbox, name: str) -> Path:
@@ -124,10 +174,62 @@ def test_ctrl_c_leaves_checkpoints_and_the_same_command_goes_on(
     assert set(states(sandbox)) <= {"CANCELLED", "SUCCEEDED", None}
     assert "CANCELLED" in states(sandbox)
     sandbox.wait_for_the_end()
+    stop_at_budget(sandbox, words[1:])
+    refused = sandbox.run(*words, "--max-gpu-hours", "0.0001")
+    assert refused.code == 3, refused.err
+    assert re.search(r"hours are used, and --max-gpu-hours allows 0.0001", refused.err)
     done = sandbox.run(*words)
     assert done.code == 0, done.err
     assert states(sandbox) == ["SUCCEEDED"] * 3
     assert_same_weights(run_of(sandbox, "tiny_sweep-d8-a"), reference_alone)
+
+
+BUDGETED = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from resnet_cluster.cli.stores import opened_store
+from resnet_cluster.cluster.detached_sweep import main
+from resnet_cluster.cluster.limits import Limits
+from resnet_cluster.cluster.metering import hours_used
+from resnet_cluster.cluster.sweep_claim import claim_sweep
+from resnet_cluster.cluster.sweep_launch import to_do
+from resnet_cluster.cluster.sweep_order import SweepOptions, write_order
+from resnet_cluster.cluster.sweep_plan import found_runs, plan_sweep
+from resnet_cluster.home import runs_root
+from resnet_cluster.spec import AblationRequest, load_ablation
+job, depths, shortcuts = sys.argv[1:]
+request = AblationRequest(depths=depths, shortcuts=shortcuts)
+planned = plan_sweep(load_ablation(Path(job), request), skips_invalid=False)
+with opened_store() as store:
+    runs = found_runs(planned, store)
+    wanted = {
+        place: runs.get(trial.key)
+        for place, trial in enumerate(planned.trials)
+        if trial.key not in runs or not runs[trial.key].state.is_result
+    }
+    todo = to_do(planned.trials, wanted, store, runs_root(), is_rerun=False)
+sweep = claim_sweep(planned, runs_root())
+limit = hours_used(sweep.sweep_dir) + 1e-5
+options = SweepOptions(limits=Limits(max_gpu_hours=limit))
+write_order(sweep.sweep_dir, [each.order for each in todo], options)
+main(sweep.sweep_dir)
+"""
+
+
+def stop_at_budget(sandbox: Sandbox, words: Sequence[str | Path]) -> None:
+    """The sweep's driver as a cluster would run it, where the trials take more than was expected:
+    a command would have refused so small a budget beforehand."""
+    job, _, depths, _, shortcuts = words
+    program = Path(sys.executable)
+    done = sandbox.start("-c", BUDGETED, job, depths, shortcuts, program=program).finish()
+    assert done.code == 0, done.err
+    assert sandbox.run("wait", "tiny_sweep").code == 106
+    found = status(sandbox)
+    assert found["state"] == "CANCELLED"
+    assert re.search(r"0 of \d trials done, .* worker-hours are used", found["message"])
+    assert set(states(sandbox)) <= {"CANCELLED", "SUCCEEDED", None}
+    assert found["outcomes"][-1]["hours"] >= 1e-5
 
 
 def test_trials_of_several_workers_go_one_after_the_other(
