@@ -12,6 +12,7 @@ from resnet_cluster.cli.output import Output, OutputOption, note
 from resnet_cluster.cli.stores import opened_store
 from resnet_cluster.cli.submit import AddressOption, DetachOption, WorkersOption
 from resnet_cluster.cli.sweep_plans import print_plan
+from resnet_cluster.cli.sweep_seeds import check_rule
 from resnet_cluster.cli.sweeping import How, run
 from resnet_cluster.errors import UsageError
 
@@ -71,6 +72,10 @@ def ablate(
     scheduler: Annotated[
         SchedulerChoice, typer.Option(help="asha stops trials early that fall behind.")
     ] = SchedulerChoice.none,
+    until_significant: Annotated[
+        bool,
+        typer.Option("--until-significant", help="Seeds only for pairs that are not settled yet."),
+    ] = False,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Time short probes, and say what the trials take.")
     ] = False,
@@ -124,11 +129,14 @@ def ablate(
         retries=retries,
         fail_fast=fail_fast,
         scheduler=scheduler.value,
+        until_significant=until_significant,
         limits=limits,
     )
     how = How(address=address, detach=detach, options=options, rerun=rerun, output=output)
     is_embedded = not _joins_cluster(address)
     planned = _planned(job, request, skip_invalid=skip_invalid, yes=yes, embedded=is_embedded)
+    if until_significant:
+        check_rule(planned, options)
     if dry_run:
         print_plan(planned, how)
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from resnet_cluster.cli.output import Output, counted, note, print_json, print_table
 from resnet_cluster.cli.stores import opened_store
 from resnet_cluster.cli.sweep_rows import HEADER, trial_objects, trial_rows
-from resnet_cluster.cli.sweeping import How, pricing, stopped, wanted_trials
+from resnet_cluster.cli.sweeping import How, not_needed, pricing, stopped, wanted_trials
 from resnet_cluster.errors import PreflightError
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ def _priced(
     from resnet_cluster.cluster.connection import chosen_address
     from resnet_cluster.cluster.pricing import estimated_alone
 
-    wanted = wanted_trials(planned, runs, stopped(existing, runs, how), rerun=how.rerun)
+    settled = stopped(existing, runs, how) | not_needed(planned, runs, how)
+    wanted = wanted_trials(planned, runs, settled, rerun=how.rerun)
     if not wanted:
         return None, []
     priced = replace(

@@ -45,7 +45,7 @@ def run(
         store: the index of runs.
         how: how.
     """
-    from resnet_cluster.cluster.sweep_claim import check_sweep, claim_sweep, conclude_done
+    from resnet_cluster.cluster.sweep_claim import check_sweep, conclude_done
     from resnet_cluster.cluster.sweep_launch import detach_sweep, launch_sweep, to_do
     from resnet_cluster.home import runs_root
 
@@ -58,10 +58,11 @@ def run(
     elsewhere = () if how.rerun else _driven_elsewhere(planned, runs, existing)
     _say_the_rule(planned, how)
     settled = {run.key for run in elsewhere} | stopped(existing, runs, how)
+    settled |= not_needed(planned, runs, how)
     wanted = wanted_trials(planned, runs, settled, rerun=how.rerun)
-    _say_what_is_to_do(planned, wanted)
+    _say_what_is_to_do(planned, wanted, how)
     if not wanted:
-        sweep = claim_sweep(planned, runs_root(), scheduler=how.options.scheduler)
+        sweep = _claimed(planned, how)
         _print_id(sweep, how.output)
         _await(elsewhere)
         if not elsewhere:
@@ -104,7 +105,7 @@ def wanted_trials(
         run = runs.get(trial.key)
         if rerun:
             wanted[place] = None
-        elif run is None or not (run.state.is_result or trial.key in settled):
+        elif trial.key not in settled and not (run and run.state.is_result):
             wanted[place] = run
     return wanted
 
@@ -114,6 +115,15 @@ def stopped(sweep: SweepSummary | None, runs: Mapping[str, RunSummary], how: How
     records = sweep.stopped if sweep else ()
     run_ids = {each.run_id for each in records if each.rule == how.options.scheduler}
     return {key for key, run in runs.items() if run.run_id in run_ids}
+
+
+def not_needed(planned: PlannedSweep, runs: Mapping[str, RunSummary], how: How) -> frozenset[str]:
+    """Keys of trials whose combinations are settled already."""
+    from resnet_cluster.cli.sweep_seeds import unwanted
+
+    if not how.options.until_significant or how.rerun:
+        return frozenset()
+    return unwanted([trial.record() for trial in planned.trials], runs)
 
 
 def _say_the_rule(planned: PlannedSweep, how: How) -> None:
@@ -155,11 +165,14 @@ def _await(elsewhere: Sequence[RunSummary]) -> None:
         follow(run.run_dir)
 
 
-def _say_what_is_to_do(planned: PlannedSweep, wanted: Mapping[int, RunSummary | None]) -> None:
+def _say_what_is_to_do(
+    planned: PlannedSweep, wanted: Mapping[int, RunSummary | None], how: How
+) -> None:
     begun = sum(run is not None for run in wanted.values())
     more = f", {begun} of them from where they are" if begun else ""
     num_trials = counted(len(planned.trials), "trial")
-    note(f"{planned.ablation.name}: {num_trials}, {len(wanted)} to be run{more}")
+    most = "at most " if how.options.until_significant and wanted else ""
+    note(f"{planned.ablation.name}: {num_trials}, {most}{len(wanted)} to be run{more}")
 
 
 def _print_id(sweep: SweepSummary, output: Output, stream: TextIO | None = None) -> None:
@@ -214,15 +227,25 @@ def pricing(
     )
 
 
-def _launch(planned: PlannedSweep, how: How, pricing: Pricing) -> SweepLaunch:
+def _claimed(planned: PlannedSweep, how: How) -> SweepSummary:
     from resnet_cluster.cluster.sweep_claim import claim_sweep
-    from resnet_cluster.cluster.sweep_launch import SweepLaunch
     from resnet_cluster.home import runs_root
+
+    return claim_sweep(
+        planned,
+        runs_root(),
+        scheduler=how.options.scheduler,
+        until_significant=how.options.until_significant,
+    )
+
+
+def _launch(planned: PlannedSweep, how: How, pricing: Pricing) -> SweepLaunch:
+    from resnet_cluster.cluster.sweep_launch import SweepLaunch
 
     names = [trial.name for trial in planned.trials]
     return SweepLaunch(
         address=how.address,
-        claim=lambda: claim_sweep(planned, runs_root(), scheduler=how.options.scheduler),
+        claim=lambda: _claimed(planned, how),
         options=how.options,
         pricing=pricing,
         display=lambda sweep, out, err: _display(sweep, names, out, err, how.output),

@@ -94,10 +94,12 @@ def print_trials(
     """The trials of a sweep and what became of each; of one that was followed on stderr, for the
     id alone is on stdout then."""
     from resnet_cluster.cli.estimates import estimate_object, outcome_lines
+    from resnet_cluster.cli.sweep_seeds import verdict_lines, verdict_object
     from resnet_cluster.cluster.sweep_plan import trial_runs
     from resnet_cluster.results import load_sweep
 
     newest = load_sweep(sweep.sweep_dir) or sweep
+    is_gated = bool(newest.plans) and newest.plans[-1].until_significant
     runs = trial_runs(newest.trials, store)
     if [run for run in runs.values() if is_newly_lost(run)]:
         store.ingest()
@@ -114,6 +116,7 @@ def print_trials(
                 "estimates": [estimate_object(each) for each in newest.estimates],
                 "outcomes": [each.model_dump(mode="json") for each in newest.outcomes],
             }
+            | ({"pairs": verdict_object(newest.trials, runs)} if is_gated else {})
         )
         return
     rows = trial_rows(newest.trials, runs, expected_hours(newest))
@@ -121,6 +124,8 @@ def print_trials(
     hours = sum(hours_used(run) for run in runs.values())
     note(f"{hours:.3f} hours of workers used")
     for line in outcome_lines(newest):
+        note(line)
+    for line in verdict_lines(newest.trials, runs) if is_gated else ():
         note(line)
 
 

@@ -27,13 +27,20 @@ NOT_COMPARED = ("name", "seed", "resources")
 """Of the job of a sweep: what changes no result, and the first seed, which only adds trials."""
 
 
-def claim_sweep(sweep: PlannedSweep, runs_root: Path, *, scheduler: str = "none") -> SweepSummary:
+def claim_sweep(
+    sweep: PlannedSweep,
+    runs_root: Path,
+    *,
+    scheduler: str = "none",
+    until_significant: bool = False,
+) -> SweepSummary:
     """The sweep of the same name with this plan, or a new one.
 
     Args:
         sweep: the plan.
         runs_root: the folder of runs and sweeps.
         scheduler: by which trials are stopped early, kept with the plan.
+        until_significant: whether seeds are spent on open pairs alone, kept too.
 
     Raises:
         UsageError: the name is that of a sweep of another job, or of one that is running.
@@ -46,7 +53,9 @@ def claim_sweep(sweep: PlannedSweep, runs_root: Path, *, scheduler: str = "none"
         if existing is None:
             log.record(_record(sweep, folder.name))
         plans = existing.plans if existing else ()
-        plan = _plan(sweep, len(plans) + 1, scheduler)
+        plan = _plan(sweep, len(plans) + 1, scheduler).model_copy(
+            update={"until_significant": until_significant}
+        )
         if not plans or _content(plans[-1]) != _content(plan):
             log.record(plan)
     claimed = load_sweep(folder)
@@ -133,7 +142,7 @@ def _record(sweep: PlannedSweep, sweep_id: str) -> SweepRecord:
 
 
 def _content(plan: SweepPlanRecord) -> tuple[object, ...]:
-    return plan.axes, plan.trials, plan.scheduler
+    return plan.axes, plan.trials, plan.scheduler, plan.until_significant
 
 
 def _plan(sweep: PlannedSweep, number: int, scheduler: str) -> SweepPlanRecord:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from resnet_cluster.cluster.admission import Admission
 from resnet_cluster.cluster.attempt import claim_attempt, fit_in_thread
 from resnet_cluster.cluster.capacity import Cluster, concurrency
 from resnet_cluster.cluster.groups import give_back
@@ -29,6 +30,7 @@ from resnet_cluster.results import (
     RunState,
     TrialStoppedRecord,
     last_attempt,
+    load_sweep,
     note_lost_owner,
 )
 from resnet_cluster.training import Progress
@@ -66,6 +68,7 @@ class SweepDriver:
     _over_budget: str = ""
     _failure: BaseException | None = None
     _meter: Meter | None = None
+    _admission: Admission | None = None
 
     def drive(self) -> AttemptEnded:
         """Run the trials to their ends and return the sweep's last event.
@@ -82,6 +85,7 @@ class SweepDriver:
             self._meter = Meter(
                 self.sweep_dir, self.number, self.orders, self.options, self.cluster
             )
+            self._admission = self._admitting()
             self._board = start_board(self.sweep_dir.name)
             for index, order in enumerate(self.orders):  # what happened before is no news
                 self._seen[index] = set(EventLog(order.run_dir).names())
@@ -102,6 +106,7 @@ class SweepDriver:
         while fitting.is_alive():
             fitting.join(POLL_S)
             self._pass_on(watch)
+            self._admit(watch)
             reached = meter.look(watch.held_s())
             self._over_budget = self._over_budget or reached
             if self._stop_is_wanted(watch):
@@ -112,6 +117,21 @@ class SweepDriver:
                     return
         self._pass_on(watch)
         meter.look(watch.held_s())
+
+    def _admitting(self) -> Admission | None:
+        """Who lets trials in, where not all of them may be needed."""
+        sweep = load_sweep(self.sweep_dir) if self.options.until_significant else None
+        if sweep is None:
+            return None
+        admission = Admission(sweep.trials, self.orders, self.sweep_dir.parent)
+        for line in admission.look((), ()):
+            self.tell(-1, line)
+        return admission
+
+    def _admit(self, watch: TrialWatch) -> None:
+        if self._admission is not None:
+            for line in self._admission.look(watch.running, watch.begun_and_ended()):
+                self.tell(-1, line)
 
     def _fitting(self, watch: TrialWatch) -> threading.Thread:
         """Tune at work, in a thread: in the main one it would take over Ctrl-C."""
@@ -131,6 +151,7 @@ class SweepDriver:
             trainable=self.trainable,
             storage=self._folder.ray,
             name=f"attempt-{self.number:03d}",
+            admission=self._admission,
         )
 
         return fit_in_thread(made.fit, "ray-tune", self._note_failure)
@@ -228,10 +249,12 @@ class SweepDriver:
     def _verdict(self, states: list[RunState | None]) -> AttemptEnded:
         failed = sum(state in (RunState.FAILED, RunState.LOST) for state in states)
         done = sum(state is not None and state.is_result for state in states)
+        left_out = self._admission.num_left_out if self._admission else 0
         parts = [f"{done} of {len(states)} trials done"]
+        parts += [f"{left_out} not needed"] if left_out else []
         parts += [f"{self._num_stopped} stopped early"] if self._num_stopped else []
         parts += [f"{failed} failed"] if failed else []
-        is_done = done + self._num_stopped == len(states)
+        is_done = done + self._num_stopped + left_out == len(states)
         state, why = RunState.SUCCEEDED, self._failure
         if failed:
             state = RunState.FAILED

@@ -93,6 +93,8 @@ class SweepOptions:
         retries: more attempts at a trial that failed.
         fail_fast: whether the first failed trial stops the others.
         scheduler: whether trials are stopped early.
+        until_significant: whether a combination gets more than two seeds only while a pair that it
+            is in is not settled.
         limits: what they may take.
     """
 
@@ -100,6 +102,7 @@ class SweepOptions:
     retries: int = 1
     fail_fast: bool = False
     scheduler: SchedulerName = "none"
+    until_significant: bool = False
     limits: Limits = NO_LIMITS
 
 

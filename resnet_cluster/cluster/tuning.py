@@ -11,7 +11,9 @@ from typing import Any
 from ray import tune
 from ray.tune import Callback, Stopper
 from ray.tune.schedulers import AsyncHyperBandScheduler
+from ray.tune.search import Searcher
 
+from resnet_cluster.cluster.admission import Admission
 from resnet_cluster.cluster.rungs import GRACE_EPOCHS, REDUCTION, Rungs
 from resnet_cluster.cluster.sweep_order import SweepOptions
 from resnet_cluster.cluster.trial_task import TrialTask
@@ -42,6 +44,7 @@ class TrialWatch(Callback):
         self.stopped_early: dict[int, int] = {}
         """The last epoch of each trial that the scheduler has ended."""
         self._touched: set[int] = set()
+        self._over: set[int] = set()
         self._held: dict[int, float] = {}
         self._since: dict[int, float] = {}
 
@@ -53,6 +56,10 @@ class TrialWatch(Callback):
             place: self._held.get(place, 0.0) + (now - since[place] if place in since else 0.0)
             for place in places
         }
+
+    def begun_and_ended(self) -> set[int]:
+        """The trials that have run, and run no more."""
+        return self._over - self.running
 
     def touched(self) -> set[int]:
         """The trials that run, or have ended since this was asked last."""
@@ -81,11 +88,39 @@ class TrialWatch(Callback):
     def _ended(self, index: int) -> None:
         self._let_go(index)
         self._touched.add(index)
+        self._over.add(index)
         self.running.discard(index)
 
     def _let_go(self, index: int) -> None:
         if (since := self._since.pop(index, None)) is not None:
             self._held[index] = self._held.get(index, 0.0) + time.monotonic() - since
+
+
+class _Admitted(Searcher):
+    """Asks which trial may begin next, until none may any more."""
+
+    def __init__(self, admission: Admission, watch: TrialWatch) -> None:
+        super().__init__()
+        self._admission, self._watch = admission, watch
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]
+        """The place of a trial among the tasks."""
+        if self._watch.may_end:
+            return str(Searcher.FINISHED)
+        is_closed = self._admission.is_closed
+        index = self._admission.next()
+        if index is not None:
+            return {"trial": index}
+        return str(Searcher.FINISHED) if is_closed else None
+
+    def on_trial_complete(self, *info: Any, **more: Any) -> None:
+        """The trials' events tell it."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the sweep's own plan is kept."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing."""
 
 
 class _EndOfAll(Stopper):
@@ -111,6 +146,7 @@ def tuner(
     trainable: Trainable,
     storage: Path,
     name: str,
+    admission: Admission | None = None,
 ) -> tune.Tuner:
     """A tuner whose `fit` runs the trials; it keeps no checkpoints and restores nothing.
 
@@ -123,6 +159,7 @@ def tuner(
         trainable: what each runs.
         storage: folder for what Tune keeps.
         name: of this attempt in it.
+        admission: says which trials may begin; None lets all of them, in their order.
     """
     os.environ.update(_SETTINGS)
     resourced = tune.with_resources(
@@ -131,8 +168,10 @@ def tuner(
     )
     return tune.Tuner(
         resourced,
-        param_space={"trial": tune.grid_search(list(range(len(tasks))))},
+        param_space={} if admission else {"trial": tune.grid_search(list(range(len(tasks))))},
         tune_config=tune.TuneConfig(
+            search_alg=_Admitted(admission, watch) if admission else None,
+            num_samples=len(tasks) if admission else 1,
             max_concurrent_trials=max_concurrent,
             reuse_actors=False,
             scheduler=_asha(rungs) if rungs else None,

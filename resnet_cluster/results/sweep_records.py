@@ -55,6 +55,8 @@ class SweepPlanRecord(Record):
     """Values by dotted key."""
     trials: tuple[SweepTrial, ...]
     scheduler: str = "none"
+    until_significant: bool = False
+    """Whether trials are run only while they are needed to settle a pair."""
     command: str
 
     @property

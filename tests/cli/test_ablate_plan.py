@@ -131,6 +131,25 @@ def test_runs_that_need_more_disk_than_they_may_have(job: Path, call: Call, home
     assert (enough.json()["failures"], enough.json()["estimate"]) == ([], None)
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--depths", "8,14"), "of two seeds or more"),
+        (("--seeds", "3"), "two combinations or more"),
+        (("--depths", "8,14", "--seeds", "3", "--scheduler", "asha"), "--scheduler stops"),
+        (
+            ("--depths", "8,14", "--seeds", "3", "--set", "evaluate.protocols=[flip]"),
+            "is not measured under single",
+        ),
+    ],
+)
+def test_a_rule_wants_whole_seeds_of_several(
+    words: tuple[str, ...], why: str, job: Path, call: Call, home: Path
+) -> None:
+    assert_refused(call("ablate", job, "--until-significant", *words), 2, why)
+    assert not home.exists()
+
+
 def test_many_trials_want_a_yes(job: Path, call: Call) -> None:
     lists = ",".join(map(str, range(1, 101)))
     words = ("--vary", f"train.lr={lists}", "--vary", f"train.weight_decay={lists}")

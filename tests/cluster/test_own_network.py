@@ -27,7 +27,7 @@ def test_the_page_holds_what_it_promises(sandbox: Sandbox) -> None:
     own.write_text(example("python"))
     job = sandbox.folder / "wide.yaml"
     job.write_text(example("yaml"))
-    short = ["--set", "train.epochs=3", "--workers", "2"]
+    short = ["--set", "train.epochs=1", "--workers", "2"]
     first = sandbox.run("submit", job, *short)
     assert first.code == 0, first.err
     run_dir = sandbox.runs / first.out.strip()

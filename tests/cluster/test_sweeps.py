@@ -313,6 +313,26 @@ def test_asha_stops_trials_early_and_they_fill_no_cell(sandbox: Sandbox) -> None
     assert f"6 trials, {len(stopped)} to be run" in rest.err
 
 
+def test_seeds_are_spent_until_a_pair_is_settled(sandbox: Sandbox) -> None:
+    """One rate learns and one does not, which takes few seeds to see."""
+    words = ("ablate", write(sandbox), "--vary", "train.lr=0.05,1e-7", "--seeds", "5")
+    done = sandbox.run(*words, "--until-significant")
+    assert done.code == 0, done.err
+    found = status(sandbox)
+    pairs = found["pairs"]
+    (settled,) = pairs["settled"]
+    assert (settled["better"], pairs["open"]) == ("tiny_sweep-lr0_05", [])
+    seeds = settled["num_seeds"]
+    assert seeds in (2, 3)
+    assert states(sandbox) == (["SUCCEEDED"] * seeds + [None] * (5 - seeds)) * 2
+    assert found["message"] == f"{2 * seeds} of 10 trials done, {10 - 2 * seeds} not needed"
+    assert "is better than tiny_sweep-lr1e_07 by" in done.err
+    again = sandbox.run(*words, "--until-significant")
+    assert (again.code, "10 trials, 0 to be run" in again.err) == (0, True), again.err
+    rest = sandbox.run(*words, "--dry-run")
+    assert f"10 trials, {10 - 2 * seeds} to be run" in rest.err
+
+
 def test_two_sweeps_train_what_they_share_once(sandbox: Sandbox, reference_alone: Path) -> None:
     job = write(sandbox)
     commands = [
