@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from resnet_cluster.cluster.key_claim import key_owner
@@ -18,7 +20,12 @@ from resnet_cluster.results import (
     RunState,
     SweepTrial,
     last_attempt,
+    load_sweep,
+    note_lost_owner,
 )
+
+ELSEWHERE_EVERY_S = 2.0
+"""Between looks at trials that other processes run."""
 
 
 class Admission:
@@ -42,6 +49,7 @@ class Admission:
         self._admitted: set[int] = set()
         self._errors: dict[int, float | None] = {}
         self._verdict: SequentialVerdict | None = None
+        self._looked_elsewhere = -math.inf
 
     @property
     def num_left_out(self) -> int:
@@ -52,15 +60,14 @@ class Admission:
         """The index of an order that may begin now; None where there is none."""
         return self._waiting.popleft() if self._waiting else None
 
-    def look(self, running: Iterable[int], ended: Iterable[int]) -> tuple[str, ...]:
+    def look(self, ended: Collection[int]) -> tuple[str, ...]:
         """Judge what has ended; returns what is settled now and was not.
 
         Args:
-            running: indexes of orders that run.
             ended: indexes of orders that were begun and run no more.
         """
         known = len(self._errors)
-        self._take_in({self._orders[index].place for index in running}, set(ended))
+        self._take_in(ended)
         if self._verdict is not None and len(self._errors) == known:
             return ()
         state = self._gate.look(self._errors)
@@ -81,27 +88,33 @@ class Admission:
             )
         )
 
-    def _take_in(self, running: set[int], ended: set[int]) -> None:
+    def _take_in(self, ended: Collection[int]) -> None:
+        """Note the errors of what has ended, here or in other processes."""
+        for index in ended:
+            if (order := self._orders[index]).place not in self._errors:
+                self._errors[order.place] = _outcome(order.actual_run_dir)[1]
+        if time.monotonic() - self._looked_elsewhere < ELSEWHERE_EVERY_S:
+            return
+        self._looked_elsewhere = time.monotonic()
         for place, trial in enumerate(self._gate.trials):
-            if place in self._errors or place in running:
-                continue
-            index = self._index.get(place)
-            if index is None:
+            if place not in self._errors and place not in self._index:
                 owner = key_owner(self._root, trial.key)
-                run_dir = self._root / owner if owner else None
-            elif index in ended:
-                run_dir = self._orders[index].actual_run_dir
-            else:
-                continue
-            state, error = (None, None) if run_dir is None else _outcome(run_dir)
-            if error is not None or index in ended or state is RunState.DIVERGED:
-                self._errors[place] = error
+                state, error = _outcome(self._root / owner) if owner else (None, None)
+                if state is not None:
+                    self._errors[place] = error
+
+
+def build_admission(sweep_dir: Path, orders: Sequence[TrialOrder]) -> Admission:
+    """The one of a sweep, whose plan is in its folder."""
+    sweep = load_sweep(sweep_dir)
+    return Admission(sweep.trials if sweep else (), orders, sweep_dir.parent)
 
 
 def _outcome(run_dir: Path) -> tuple[RunState | None, float | None]:
     """How a run has ended, if it has, and its error under the single view, if it has one."""
     log = EventLog(run_dir)
     try:
+        note_lost_owner(run_dir)
         ended = log.load(f"attempt-{last_attempt(log):03d}-ended")
         assert isinstance(ended, AttemptEnded)
         if ended.state is not RunState.SUCCEEDED:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from resnet_cluster.cluster.admission import Admission
+from resnet_cluster.cluster.admission import Admission, build_admission
 from resnet_cluster.cluster.attempt import claim_attempt, fit_in_thread
 from resnet_cluster.cluster.capacity import Cluster, concurrency
 from resnet_cluster.cluster.groups import give_back
@@ -30,7 +30,6 @@ from resnet_cluster.results import (
     RunState,
     TrialStoppedRecord,
     last_attempt,
-    load_sweep,
     note_lost_owner,
 )
 from resnet_cluster.training import Progress
@@ -85,7 +84,9 @@ class SweepDriver:
             self._meter = Meter(
                 self.sweep_dir, self.number, self.orders, self.options, self.cluster
             )
-            self._admission = self._admitting()
+            if self.options.until_significant:
+                self._admission = build_admission(self.sweep_dir, self.orders)
+                self._admit(())
             self._board = start_board(self.sweep_dir.name)
             for index, order in enumerate(self.orders):  # what happened before is no news
                 self._seen[index] = set(EventLog(order.run_dir).names())
@@ -106,7 +107,7 @@ class SweepDriver:
         while fitting.is_alive():
             fitting.join(POLL_S)
             self._pass_on(watch)
-            self._admit(watch)
+            self._admit(watch.begun_and_ended())
             reached = meter.look(watch.held_s())
             self._over_budget = self._over_budget or reached
             if self._stop_is_wanted(watch):
@@ -118,20 +119,10 @@ class SweepDriver:
         self._pass_on(watch)
         meter.look(watch.held_s())
 
-    def _admitting(self) -> Admission | None:
-        """Who lets trials in, where not all of them may be needed."""
-        sweep = load_sweep(self.sweep_dir) if self.options.until_significant else None
-        if sweep is None:
-            return None
-        admission = Admission(sweep.trials, self.orders, self.sweep_dir.parent)
-        for line in admission.look((), ()):
+    def _admit(self, ended: Collection[int]) -> None:
+        """Let in what is needed, where not all trials may be."""
+        for line in self._admission.look(ended) if self._admission else ():
             self.tell(-1, line)
-        return admission
-
-    def _admit(self, watch: TrialWatch) -> None:
-        if self._admission is not None:
-            for line in self._admission.look(watch.running, watch.begun_and_ended()):
-                self.tell(-1, line)
 
     def _fitting(self, watch: TrialWatch) -> threading.Thread:
         """Tune at work, in a thread: in the main one it would take over Ctrl-C."""

@@ -8,6 +8,7 @@ import pytest
 from factories import make_evaluation, make_run_record
 from tiny_runs import tiny_job
 
+from resnet_cluster.cluster import admission as admission_module
 from resnet_cluster.cluster.admission import Admission
 from resnet_cluster.cluster.key_claim import give_key
 from resnet_cluster.cluster.seed_gate import SeedGate
@@ -18,6 +19,7 @@ from resnet_cluster.results import (
     EventLog,
     RunState,
     SweepTrial,
+    own_identity,
 )
 from resnet_cluster.spec import JobSpec
 
@@ -107,33 +109,53 @@ def test_trials_are_let_in_as_they_are_wanted(
     finish(tmp_path, planned[0], 0, 5.0)  # by an earlier sweep
     orders = [order(tmp_path, place) for place in range(1, 8)]
     admission = Admission(planned, orders, tmp_path)
-    assert admission.look((), ()) == ()
+    assert admission.look(()) == ()
     assert [admission.next() for _ in range(4)] == [0, 3, 4, None]  # places 1, 4 and 5
     assert not admission.is_closed
     for place, error in ((1, 5.5), (4, 7.0)):
         finish(tmp_path, planned[place], place, error)
-    assert admission.look({4}, {0, 3}) == ()
+    assert admission.look({0, 3}) == ()
     assert admission.next() is None
     finish(tmp_path, planned[5], 5, 5.4)
-    assert admission.look((), {0, 3, 4}) == ()
+    assert admission.look({0, 3, 4}) == ()
     assert [admission.next() for _ in range(3)] == [1, 5, None]  # the third seeds
     finish(tmp_path, planned[2], 2, 5.2)
     finish(tmp_path, planned[6], 6, None)
-    (line,) = admission.look((), {0, 1, 3, 4, 5})
+    (line,) = admission.look({0, 1, 3, 4, 5})
     assert line == "good and bad: not settled after 2 seeds of each"
     assert (admission.next(), admission.is_closed, admission.num_left_out) == (None, True, 2)
 
 
 def test_what_another_process_trains_is_waited_for(
-    planned: tuple[SweepTrial, ...], tmp_path: Path
+    planned: tuple[SweepTrial, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(admission_module, "ELSEWHERE_EVERY_S", 0.0)
     for place, error in ((0, 5.0), (1, 5.0001), (4, 7.0)):
         finish(tmp_path, planned[place], place, error)
     orders = [order(tmp_path, place) for place in (2, 3, 6, 7)]  # 5 is left to another
     admission = Admission(planned, orders, tmp_path)
-    assert admission.look((), ()) == ()
+    assert admission.look(()) == ()
     assert (admission.next(), admission.is_closed) == (None, False)
     finish(tmp_path, planned[5], 5, 7.0001)
-    (line,) = admission.look((), ())
+    (line,) = admission.look(())
     assert line.startswith("good is better than bad by 2.00 points")
     assert (admission.next(), admission.is_closed, admission.num_left_out) == (None, True, 4)
+
+
+def test_what_another_process_has_failed_at_is_not_waited_for(
+    planned: tuple[SweepTrial, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission_module, "ELSEWHERE_EVERY_S", 0.0)
+    for place, error in ((0, 5.0), (1, 5.2), (4, 5.1)):
+        finish(tmp_path, planned[place], place, error)
+    log = EventLog(tmp_path / "r-5")
+    log.record(make_run_record(JOB, run_id="r-5", key=planned[5].key))
+    give_key(tmp_path, planned[5].key, "r-5")
+    orders = [order(tmp_path, place) for place in (2, 3, 6, 7)]
+    admission = Admission(planned, orders, tmp_path)
+    log.record(AttemptStarted(attempt=1, owner="laptop:1", identity=own_identity()))
+    assert admission.look(()) == ()
+    assert not admission.is_closed
+    log.record(AttemptEnded(attempt=1, state=RunState.FAILED))
+    assert admission.look(()) == ("good and bad: not settled",)
+    assert admission.is_closed
