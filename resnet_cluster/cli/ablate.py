@@ -83,7 +83,7 @@ def ablate(
         float | None, typer.Option(help="Of a GPU-hour: what the trials cost, too.")
     ] = None,
     max_gpu_hours: Annotated[
-        float | None, typer.Option(help="GPU-hours that the sweep may take.")
+        float | None, typer.Option(help="GPU-hours that it may take; of workers, without GPUs.")
     ] = None,
     max_disk: Annotated[
         float | None, typer.Option(metavar="GB", help="GB that its runs may hold.")

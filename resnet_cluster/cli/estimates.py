@@ -32,7 +32,7 @@ def estimate_rows(estimate: SweepEstimateRecord) -> Sequence[Sequence[str]]:
     for trial in estimate.trials:
         cost = estimate.cost(trial.hours)
         row = (trial.name, duration(trial.seconds), f"{trial.hours:.3f}", disk(trial.disk_bytes))
-        rows.append(row if cost is None else (*row, f"{cost:.2f}"))
+        rows.append(row if cost is None else (*row, money(cost)))
     return rows
 
 
@@ -46,7 +46,7 @@ def estimate_text(estimate: SweepEstimateRecord) -> str:
     ]
     cost = estimate.cost()
     if cost is not None:
-        parts.append(f"cost {cost:.2f} at {estimate.price_per_hour:g} an hour")
+        parts.append(f"cost {money(cost)} at {estimate.price_per_hour:g} an hour")
     return "; ".join(parts)
 
 
@@ -59,7 +59,7 @@ def total_text(estimates: Sequence[SweepEstimateRecord]) -> str:
         f"{disk(sum(each.disk_bytes for each in estimates))} of disk",
     ]
     cost = estimates[0].cost(hours)
-    return "; ".join(parts if cost is None else [*parts, f"cost {cost:.2f}"])
+    return "; ".join(parts if cost is None else [*parts, f"cost {money(cost)}"])
 
 
 def outcome_lines(sweep: SweepSummary) -> Iterator[str]:
@@ -81,12 +81,13 @@ def outcome_text(outcome: SweepOutcomeRecord, estimate: SweepEstimateRecord | No
         f"{duration(outcome.seconds)}; {outcome.hours:.3f} {outcome.unit}; "
         f"{disk(outcome.disk_bytes)} of disk"
     )
-    if estimate is None or not estimate.hours:
+    if estimate is None:
         return text
     cost = estimate.cost(outcome.hours)
-    paid = "" if cost is None else f"; cost {cost:.2f}"
-    share = 100 * outcome.hours / estimate.hours
-    return f"{text}{paid}; {share:.0f} % of the hours expected"
+    text += "" if cost is None else f"; cost {money(cost)}"
+    if not outcome.is_whole or not estimate.hours:
+        return text
+    return f"{text}; {100 * outcome.hours / estimate.hours:.0f} % of the hours expected"
 
 
 def estimate_object(estimate: SweepEstimateRecord | None) -> dict[str, Any] | None:
@@ -94,6 +95,11 @@ def estimate_object(estimate: SweepEstimateRecord | None) -> dict[str, Any] | No
     if estimate is None:
         return None
     return estimate.model_dump(mode="json") | {"cost": estimate.cost()}
+
+
+def money(cost: float) -> str:
+    """`12.34`; of less than one with more places."""
+    return f"{cost:,.2f}" if cost >= 1 else f"{cost:.4f}"
 
 
 def disk(num_bytes: int) -> str:

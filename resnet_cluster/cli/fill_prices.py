@@ -53,7 +53,7 @@ def _works(wanted: Sequence[Fill], store: ResultStore) -> Iterator[tuple[str, Wo
         except ResnetClusterError as error:
             unknown[error.message] = unknown.get(error.message, 0) + 1
     for message, number in unknown.items():
-        note(f"{counted(number, 'command')} without a price: {message}")
+        note(f"{counted(number, 'command')} cannot be estimated: {message}")
 
 
 def _work(words: list[str], store: ResultStore) -> Work:

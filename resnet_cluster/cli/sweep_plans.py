@@ -27,7 +27,7 @@ def print_plan(planned: PlannedSweep, how: How) -> None:
     if how.output is Output.json:
         _print_object(planned, runs, estimate, failures)
     else:
-        _print_rows(planned, runs, estimate)
+        _print_rows(planned, runs, estimate, how)
     for failure in failures:
         note(f"would be refused: {failure.message}\n  mend: {failure.mend}")
 
@@ -94,20 +94,32 @@ def _print_object(
     print_json(
         {
             "name": planned.ablation.name,
-            "trials": trial_objects([trial.record() for trial in planned.trials], runs),
+            "trials": trial_objects(
+                [trial.record() for trial in planned.trials], runs, _expected(estimate)
+            ),
             "failures": [failure.message for failure in failures],
             "estimate": estimate_object(estimate),
         }
     )
 
 
+def _expected(estimate: SweepEstimateRecord | None) -> dict[str, float]:
+    return {trial.key: trial.hours for trial in estimate.trials} if estimate else {}
+
+
 def _print_rows(
-    planned: PlannedSweep, runs: Mapping[str, RunSummary], estimate: SweepEstimateRecord | None
+    planned: PlannedSweep,
+    runs: Mapping[str, RunSummary],
+    estimate: SweepEstimateRecord | None,
+    how: How,
 ) -> None:
     trials = [trial.record() for trial in planned.trials]
-    print_table(HEADER, trial_rows(trials, runs))
+    print_table(HEADER, trial_rows(trials, runs, _expected(estimate)))
     done = [trial for trial in trials if trial.key in runs and runs[trial.key].state.is_result]
-    note(f"{counted(len(trials), 'trial')}, {len(trials) - len(done)} to be run")
+    most = "at most " if how.options.until_significant else ""
+    note(f"{counted(len(trials), 'trial')}, {most}{len(trials) - len(done)} to be run")
+    if estimate is None and how.options.limits.needs_probe and len(done) == len(trials):
+        note("nothing is left to be estimated")
     if estimate is not None:
         from resnet_cluster.cli.estimates import show
 

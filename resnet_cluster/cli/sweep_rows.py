@@ -69,9 +69,24 @@ def trial_objects(
     return found
 
 
-def expected_hours(sweep: SweepSummary) -> dict[str, float]:
-    """Hours of each trial by the last estimate that had it, by key."""
-    return {trial.key: trial.hours for each in sweep.estimates for trial in each.trials}
+def expected_hours(sweep: SweepSummary, runs: Mapping[str, RunSummary]) -> dict[str, float]:
+    """Hours of each trial by the last estimate that had it, and what attempts before it took.
+
+    Args:
+        sweep: the sweep.
+        runs: what was found of each trial, by key.
+
+    Returns:
+        By key.
+    """
+    found = {}
+    for estimate in sweep.estimates:
+        before = [each for each in sweep.outcomes if each.attempt < estimate.attempt]
+        for trial in estimate.trials:
+            run_id = runs[trial.key].run_id if trial.key in runs else None
+            taken = (one.hours for each in before for one in each.trials if one.run_id == run_id)
+            found[trial.key] = trial.hours + sum(taken)
+    return found
 
 
 def single_error(run: RunSummary | None) -> float | None:

@@ -23,10 +23,15 @@ def check_rule(planned: PlannedSweep, options: SweepOptions) -> None:
     from resnet_cluster.cluster.seed_gate import PROTOCOL, SeedGate
 
     gate = SeedGate(tuple(trial.record() for trial in planned.trials))
-    if len(gate.groups) < 2 or max(map(len, gate.groups)) < 2:
+    if len(gate.groups) < 2:
         raise UsageError(
-            "--until-significant compares two combinations or more, of two seeds or more",
-            mend="vary something, and say how many seeds there may be of each: --seeds 10",
+            "--until-significant compares two combinations or more, and there is one",
+            mend="vary something else than the seed, such as --depths 20,56",
+        )
+    if max(map(len, gate.groups)) < 2:
+        raise UsageError(
+            "--until-significant needs several seeds of each combination",
+            mend="say how many there may be, at most: --seeds 10",
         )
     if options.scheduler != "none":
         raise UsageError(

@@ -61,6 +61,8 @@ def run(
     settled |= not_needed(planned, runs, how)
     wanted = wanted_trials(planned, runs, settled, rerun=how.rerun)
     _say_what_is_to_do(planned, wanted, how)
+    if not wanted and how.options.limits.needs_probe:
+        note("nothing is left to be estimated")
     if not wanted:
         sweep = _claimed(planned, how)
         _print_id(sweep, how.output)
@@ -82,6 +84,8 @@ def run(
     sweep, ended = launched.sweep, launched.ended
     _print_state(sweep, store, how.output)
     note(f"{sweep.name} ({sweep.sweep_id}): {ended.state}, {ended.message}")
+    if ended.is_over_budget:
+        note("the same command goes on with a larger --max-gpu-hours or --max-disk")
     leave(ended, launched.signal)
 
 

@@ -112,14 +112,14 @@ def print_trials(
                 "name": newest.name,
                 "state": newest.state.value,
                 "message": newest.message,
-                "trials": trial_objects(newest.trials, runs, expected_hours(newest)),
+                "trials": trial_objects(newest.trials, runs, expected_hours(newest, runs)),
                 "estimates": [estimate_object(each) for each in newest.estimates],
                 "outcomes": [each.model_dump(mode="json") for each in newest.outcomes],
             }
             | ({"pairs": verdict_object(newest.trials, runs)} if is_gated else {})
         )
         return
-    rows = trial_rows(newest.trials, runs, expected_hours(newest))
+    rows = trial_rows(newest.trials, runs, expected_hours(newest, runs))
     print_table(HEADER, rows, err=is_followed)
     hours = sum(hours_used(run) for run in runs.values())
     note(f"{hours:.3f} hours of workers used")

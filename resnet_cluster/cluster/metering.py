@@ -123,9 +123,14 @@ class Meter:
             return f"{held / GB:.3g} of {room:g} GB of disk are used"
         return ""
 
-    def close(self) -> None:
-        """Record what was used."""
-        EventLog(self._sweep_dir).record(self._outcome())
+    def close(self, *, is_whole: bool = False) -> None:
+        """Record what was used.
+
+        Args:
+            is_whole: whether all trials have come to their ends.
+        """
+        outcome = self._outcome().model_copy(update={"is_whole": is_whole})
+        EventLog(self._sweep_dir).record(outcome)
         self._note.unlink(missing_ok=True)
 
     @property

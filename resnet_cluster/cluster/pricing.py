@@ -109,8 +109,9 @@ class Pricing:
         needed += sum(written[-self.at_once(cluster) :])
         if needed > limit * GB:
             raise PreflightError(
-                f"the runs would hold about {needed / GB:.3g} GB, and --max-disk allows {limit:g}",
-                mend="vary less, lower evaluate.predictions_gb, or allow more",
+                f"the runs would hold about {needed / GB:.3g} GB, a checkpoint being written "
+                f"included, and --max-disk allows {limit:g}",
+                mend="vary less, or allow more",
             )
 
     def estimated(
@@ -129,7 +130,11 @@ class Pricing:
         """
         if not self.limits.needs_probe:
             return None
-        estimate = self._estimate(cluster, heed, stream)
+        try:
+            estimate = self._estimate(cluster, heed, stream)
+        except KeyboardInterrupt:
+            self.note("interrupted while it probed: nothing was started", stream)
+            raise
         self.show(estimate, stream)
         return estimate
 

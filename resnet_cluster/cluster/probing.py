@@ -86,9 +86,13 @@ def run_probes(orders: Sequence[ProbeOrder], room: ProbeRoom) -> tuple[Timing, .
 
 
 def _progress(orders: Sequence[ProbeOrder], wave: Sequence[int], done: int, seconds: float) -> str:
-    names = ", ".join(orders[place].job.name for place in dict.fromkeys(wave))
+    distinct = list(dict.fromkeys(wave))
+    names = ", ".join(orders[place].job.name for place in distinct)
+    which = f"probe {done + 1}"
+    if len(distinct) > 1:
+        which = f"probes {done + 1} to {done + len(distinct)}"
     left = f", about {seconds / done * (len(orders) - done):.0f} s left" if done else ""
-    return f"probe {done + 1} of {len(orders)}{left}: {names}"
+    return f"{which} of {len(orders)}{left}: {names}"
 
 
 @dataclass(frozen=True)

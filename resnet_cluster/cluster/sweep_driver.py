@@ -166,7 +166,8 @@ class SweepDriver:
         wants = self.stop.times or has_failed or self._over_budget
         if wants and not is_asked:
             self._folder.request_stop(self.number)
-            self.tell(-1, f"{why}: running trials write a checkpoint; once more ends them at once")
+            again = "once more" if self.stop.times else "Ctrl-C"
+            self.tell(-1, f"{why}: running trials write a checkpoint; {again} ends them at once")
         return bool(wants or is_asked)
 
     def _pass_on(self, watch: TrialWatch) -> None:
@@ -216,8 +217,9 @@ class SweepDriver:
         states = [self._end_of(order) for order in self.orders]
         ended = self._verdict(states)
         if self._meter is not None:
+            is_whole = ended.state is RunState.SUCCEEDED and not self._num_left_out
             with contextlib.suppress(OSError):  # its last note is kept, and becomes the record
-                self._meter.close()
+                self._meter.close(is_whole=is_whole)
         EventLog(self.sweep_dir).record(ended)
         return ended
 
@@ -237,10 +239,14 @@ class SweepDriver:
         assert isinstance(ended, AttemptEnded)
         return ended.state
 
+    @property
+    def _num_left_out(self) -> int:
+        return self._admission.num_left_out if self._admission else 0
+
     def _verdict(self, states: list[RunState | None]) -> AttemptEnded:
         failed = sum(state in (RunState.FAILED, RunState.LOST) for state in states)
         done = sum(state is not None and state.is_result for state in states)
-        left_out = self._admission.num_left_out if self._admission else 0
+        left_out = self._num_left_out
         parts = [f"{done} of {len(states)} trials done"]
         parts += [f"{left_out} not needed"] if left_out else []
         parts += [f"{self._num_stopped} stopped early"] if self._num_stopped else []

@@ -11,7 +11,7 @@ from typing import Any
 
 from resnet_cluster.nets import find_architecture
 from resnet_cluster.planning.facts import DataFacts
-from resnet_cluster.planning.plan import Plan
+from resnet_cluster.planning.plan import KEPT_CHECKPOINTS, Plan
 from resnet_cluster.spec import (
     JobSpec,
     PaperNetSpec,
@@ -22,6 +22,8 @@ from resnet_cluster.spec import (
 )
 
 SINGLE = SingleView.identity
+_RECORDS_BYTES, _EPOCH_BYTES = 12_000, 1_000
+"""Of a run's events and logs, and of each epoch's event."""
 _COSTLY = ("global_batch_size", "bn_group", "precision", "channels_last", "compile", "nesterov")
 """Of the recipe, what changes how long a step takes, apart from whether there is an average."""
 
@@ -50,7 +52,7 @@ class Workload:
     num_checkpoints: int
     workers: int
     disk_bytes: int
-    """What its folder holds when it has ended: two checkpoints, weights and predictions."""
+    """What its folder holds when it has ended: checkpoints, weights, predictions, events."""
 
 
 def workload(job: JobSpec, plan: Plan, data: DataFacts, *, epochs_done: int = 0) -> Workload:
@@ -69,7 +71,7 @@ def workload(job: JobSpec, plan: Plan, data: DataFacts, *, epochs_done: int = 0)
         images=_images(job, plan, data, epochs_done),
         num_checkpoints=_checkpoints(job, plan, epochs_done),
         workers=job.resources.workers,
-        disk_bytes=plan.storage_bytes - plan.checkpoint_bytes,
+        disk_bytes=_disk_bytes(job, plan),
     )
 
 
@@ -123,6 +125,13 @@ def _images(job: JobSpec, plan: Plan, data: DataFacts, epochs_done: int) -> Coun
     for protocol in protocols(job, data.image_size):
         images[protocol.identity] += plan.num_test_images
     return images
+
+
+def _disk_bytes(job: JobSpec, plan: Plan) -> int:
+    """Of the checkpoints a short run has fewer than are kept of a long one."""
+    kept = min(KEPT_CHECKPOINTS - 1, _checkpoints(job, plan, 0))
+    rest = plan.storage_bytes - KEPT_CHECKPOINTS * plan.checkpoint_bytes
+    return kept * plan.checkpoint_bytes + rest + _RECORDS_BYTES + plan.num_epochs * _EPOCH_BYTES
 
 
 def _checkpoints(job: JobSpec, plan: Plan, epochs_done: int) -> int:

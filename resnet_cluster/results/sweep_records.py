@@ -130,6 +130,8 @@ class SweepOutcomeRecord(Record):
     hours: float
     disk_bytes: Count
     """What the folders of the trials held at its end."""
+    is_whole: bool = False
+    """Whether all trials came to their ends, so that it can be held against the estimate."""
     trials: tuple[TrialOutcome, ...]
 
     @property

@@ -134,7 +134,7 @@ def test_runs_that_need_more_disk_than_they_may_have(job: Path, call: Call, home
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("--depths", "8,14"), "of two seeds or more"),
+        (("--depths", "8,14"), "needs several seeds of each"),
         (("--seeds", "3"), "two combinations or more"),
         (("--depths", "8,14", "--seeds", "3", "--scheduler", "asha"), "--scheduler stops"),
         (

@@ -47,6 +47,7 @@ OUTCOME = SweepOutcomeRecord(
     seconds=4000.0,
     hours=1.2,
     disk_bytes=2_900_000,
+    is_whole=True,
     trials=(TrialOutcome(run_id="r-1", seconds=4000.0, hours=1.2),),
 )
 
@@ -76,6 +77,8 @@ def test_an_outcome_beside_what_was_expected() -> None:
     assert outcome_text(OUTCOME, estimate()) == (
         "1:06:40; 1.200 GPU-hours; 2.9 MB of disk; cost 3.00; 120 % of the hours expected"
     )
+    stopped = OUTCOME.model_copy(update={"is_whole": False})
+    assert outcome_text(stopped, estimate()).endswith("disk; cost 3.00")
     assert outcome_text(OUTCOME, None) == "1:06:40; 1.200 GPU-hours; 2.9 MB of disk"
     assert "%" not in outcome_text(OUTCOME, estimate(hours=0.0))
 

@@ -85,7 +85,7 @@ def test_what_cannot_be_planned_here_has_no_price(call: Call) -> None:
     assert listed.code == 0
     assert len(listed.out.splitlines()) == 7
     for number, job in ((4, "cifar10_r20"), (2, "cifar10_r110")):
-        assert f"{number} commands without a price: jobs/{job}.yaml" in listed.err
+        assert f"{number} commands cannot be estimated: jobs/{job}.yaml" in listed.err
     assert "no data set named 'cifar10' is prepared" in listed.err
     assert "cost" not in listed.err
 

@@ -66,13 +66,15 @@ def pricing(planned: PlannedJob, tmp_path: Path, **changes: Any) -> Pricing:
 def test_runs_that_would_fill_the_disk(planned: PlannedJob, tmp_path: Path) -> None:
     """Three runs with two checkpoints, weights and predictions each; two write a third one."""
     plan = planned.plan
-    needed = 3 * (plan.storage_bytes - plan.checkpoint_bytes) + 2 * plan.checkpoint_bytes
+    records = 12_000 + 3 * 1_000  # of three epochs
+    held = plan.storage_bytes - plan.checkpoint_bytes + records
+    needed = 3 * held + 2 * plan.checkpoint_bytes
     pricing(planned, tmp_path, max_disk_gb=needed / 1e9).check(CLUSTER)
     with pytest.raises(PreflightError, match="--max-disk allows"):
         pricing(planned, tmp_path, max_disk_gb=(needed - 1) / 1e9).check(CLUSTER)
-    held = pricing(planned, tmp_path, max_disk_gb=needed / 1e9, bytes_before=1)
+    others = pricing(planned, tmp_path, max_disk_gb=needed / 1e9, bytes_before=1)
     with pytest.raises(PreflightError, match="--max-disk allows"):
-        held.check(CLUSTER)
+        others.check(CLUSTER)
 
 
 def estimate(hours: float) -> SweepEstimateRecord:

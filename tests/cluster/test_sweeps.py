@@ -89,7 +89,7 @@ def test_a_sweep_is_done_then_reused_then_extended(sandbox: Sandbox, reference_a
 
 def assert_priced(sandbox: Sandbox, err: str) -> None:
     """Both networks were timed, at the same time; what was expected and what it took are kept."""
-    assert "probe 1 of 2: tiny_sweep-d8-none, tiny_sweep-d8-a" in err
+    assert "probes 1 to 2 of 2: tiny_sweep-d8-none, tiny_sweep-d8-a" in err
     assert not list(sandbox.runs.glob(".probe-*"))
     found = status(sandbox)
     (estimate,), (outcome,) = found["estimates"], found["outcomes"]
@@ -98,8 +98,8 @@ def assert_priced(sandbox: Sandbox, err: str) -> None:
     assert (estimate["attempt"], estimate["at_once"], estimate["unit"]) == (1, 2, "worker-hours")
     assert outcome["hours"] == pytest.approx(sum(t["seconds"] for t in outcome["trials"]) / 3600)
     assert 0 < outcome["hours"] < 2 * outcome["seconds"] / 3600
-    # A file system's own rounding, and logs: of so small a network a part that counts.
-    assert estimate["disk_bytes"] <= outcome["disk_bytes"] < 3 * estimate["disk_bytes"]
+    assert outcome["disk_bytes"] == pytest.approx(estimate["disk_bytes"], rel=0.25)
+    assert outcome["is_whole"]
     assert [trial["expected_hours"] for trial in found["trials"]] == [
         trial["hours"] for trial in estimate["trials"]
     ]

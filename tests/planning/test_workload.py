@@ -27,6 +27,12 @@ def of(
     return workload(job, plan(job, data, source=source), data, epochs_done=epochs_done)
 
 
+def test_a_short_run_keeps_fewer_checkpoints() -> None:
+    one, two, three = (of("cifar10_r20", f"train.epochs={n}").disk_bytes for n in (1, 2, 3))
+    assert two - one > 2 * 4 * 269_722  # weights and momentum of ResNet-20's parameters
+    assert 0 < three - two < 10_000
+
+
 def test_the_papers_cifar_run() -> None:
     """64,000 steps of 390 make 165 epochs, each with a look at 10,000 images; then the last one."""
     found = of("cifar10_r20")
