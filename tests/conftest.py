@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from pathlib import Path
@@ -33,10 +34,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ClustersTogether(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            is_cluster = nodeid.startswith("tests/cluster/")
-            return "tests/cluster" if is_cluster else str(super()._split_scope(nodeid))
+            file = str(super()._split_scope(nodeid))
+            return "tests/cluster" if _starts_clusters(file) else file
 
     return ClustersTogether(config, log)
+
+
+@functools.cache
+def _starts_clusters(file: str) -> bool:
+    """Whether a file's tests are marked so."""
+    path = PROJECT_ROOT / file
+    return file.startswith("tests/cluster/") and "mark.cluster" in path.read_text()
 
 
 @pytest.fixture(scope="session")

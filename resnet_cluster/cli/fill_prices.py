@@ -58,17 +58,24 @@ def _works(wanted: Sequence[Fill], store: ResultStore) -> Iterator[tuple[str, Wo
 
 def _work(words: list[str], store: ResultStore) -> Work:
     """What a command computes: the training of a job, or one measurement of a run's weights."""
+    from resnet_cluster.cluster.capacity import own_machine
+    from resnet_cluster.cluster.preflight import check_resources
     from resnet_cluster.cluster.pricing import Work
     from resnet_cluster.cluster.submission import plan_job
     from resnet_cluster.spec import JobSource, LoadedJob
 
     verb, *rest = words
     if verb == "submit":
-        return Work(plan_job(_loaded(rest)))
+        planned = plan_job(_loaded(rest))
+        check_resources(planned.job, own_machine(), planned.source)
+        return Work(planned)
     reference, _, protocol = rest
     job = looked_up(store, reference).job
-    evaluate = job.evaluate.model_copy(update={"protocols": (protocol,)})
-    planned = plan_job(LoadedJob(job.model_copy(update={"evaluate": evaluate}), JobSource()))
+    changes = {
+        "evaluate": job.evaluate.model_copy(update={"protocols": (protocol,)}),
+        "resources": job.resources.model_copy(update={"workers": 1}),
+    }
+    planned = plan_job(LoadedJob(job.model_copy(update=changes), JobSource()))
     plan = planned.plan
     return Work(planned, epochs_done=plan.num_epochs, disk_bytes=plan.predictions_bytes)
 

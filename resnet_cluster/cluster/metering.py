@@ -102,6 +102,8 @@ class Meter:
         self._keys = [trial.key for trial in sweep.trials] if sweep else []
         self._began = self._looked = time.monotonic()
         self._held_s: dict[int, float] = {}
+        self._sizes: dict[int, tuple[float, int]] = {}
+        """Bytes of each trial's folder, and for how long it had held its share then."""
 
     def look(self, held_s: Mapping[int, float]) -> str:
         """Take in for how long each trial has held its share; says which limit is reached, if one.
@@ -145,6 +147,14 @@ class Meter:
         job, share = self._orders[place].job, self._options.trials_per_gpu
         return hours_of(job, self._held_s[place], self._cluster, share)
 
+    def _bytes_of(self, place: int, run_dir: Path) -> int:
+        """What a trial's folder holds; of one that has ended it is looked at once."""
+        held_s = self._held_s[place]
+        known = self._sizes.get(place)
+        if known is None or known[0] != held_s:
+            self._sizes[place] = known = (held_s, folder_bytes(run_dir))
+        return known[1]
+
     def _disk_bytes(self) -> int:
         return sweep_bytes(self._sweep_dir.parent, self._keys)
 
@@ -155,7 +165,7 @@ class Meter:
             unit=self._unit,
             seconds=time.monotonic() - self._began,
             hours=self._hours,
-            disk_bytes=sum(map(folder_bytes, runs.values())),
+            disk_bytes=sum(self._bytes_of(place, run_dir) for place, run_dir in runs.items()),
             trials=tuple(
                 TrialOutcome(
                     run_id=run_dir.name,

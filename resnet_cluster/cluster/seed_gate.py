@@ -8,6 +8,7 @@ and so on. `report/sequential.py` says when a pair is settled.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from functools import cached_property
 from resnet_cluster.report.sequential import FIRST_LOOK, SequentialVerdict, judge
 from resnet_cluster.results import RunSummary, SweepTrial
 
+_SEED = re.compile(r"-s\d+$")
 PROTOCOL = "single"
 """Of the errors that are looked at."""
 
@@ -51,8 +53,8 @@ class SeedGate:
         return tuple(map(tuple, found.values()))
 
     def name(self, group: int) -> str:
-        """What to call a group: its trials' names without the seed."""
-        return self.trials[self.groups[group][0]].name.rpartition("-s")[0]
+        """What to call a group: its first trial's name, without the seed where that ends it."""
+        return _SEED.sub("", self.trials[self.groups[group][0]].name)
 
     def look(self, errors: Mapping[int, float | None]) -> GateState:
         """Judge what is there.

@@ -16,8 +16,6 @@ _SHORT = {"model.depth": "d", "model.shortcut": "", "model.arch": ""}
 _OTHER = re.compile(r"[^a-z0-9]+")
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_]*|[A-Z]")
 _SHORT_DIGEST = 4
-_PLAIN = re.compile(r"[a-z0-9][a-z0-9_]*|[A-Z]")
-_SHORT_DIGEST = 4
 
 
 def trial_name(ablation: str, said: Mapping[str, Value], seed: int | None) -> str:

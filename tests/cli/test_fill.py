@@ -12,6 +12,10 @@ from cli_calls import Call, assert_refused
 from factories import CIFAR10, IMAGENET, make_evaluation, make_run_record, make_summary
 
 from resnet_cluster.cli import fill
+from resnet_cluster.cli.fill_prices import priced
+from resnet_cluster.cluster import capacity
+from resnet_cluster.cluster.capacity import Cluster
+from resnet_cluster.cluster.limits import Limits
 from resnet_cluster.errors import PreflightError, RunFailedError
 from resnet_cluster.report import build_report
 from resnet_cluster.report.published import PUBLISHED
@@ -88,6 +92,23 @@ def test_what_cannot_be_planned_here_has_no_price(call: Call) -> None:
         assert f"{number} commands cannot be estimated: jobs/{job}.yaml" in listed.err
     assert "no data set named 'cifar10' is prepared" in listed.err
     assert "cost" not in listed.err
+
+
+def test_what_this_machine_cannot_hold_has_no_price(
+    papers_data: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setenv("RESNET_CLUSTER_DATA", str(papers_data))
+    small = Cluster(address=None, num_cpus=2, num_gpus=0, num_nodes=1)
+    monkeypatch.setattr(capacity, "own_machine", lambda: small)
+    command = "resnet-cluster submit jobs/imagenet_r50_paper.yaml --set model.depth=34"
+    assert priced([fill.Fill((), command)], Limits(is_wanted=True)) == {}
+    told = capsys.readouterr().err
+    assert "1 command cannot be estimated: " in told
+    assert "8 workers need 8 GPUs, and this machine has 0" in told
 
 
 def test_what_cannot_be_meant_is_refused(call: Call) -> None:

@@ -139,6 +139,22 @@ def test_an_attempt_leaves_what_it_took(sweep_dir: Path) -> None:
     assert again.look({0: 1801.0}).startswith("2 of 2 worker-hours")
 
 
+def test_a_folder_is_looked_at_again_while_its_trial_runs(
+    sweep_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def counting(folder: Path) -> int:
+        seen.append(folder.name)
+        return 1
+
+    monkeypatch.setattr(metering, "folder_bytes", counting)
+    measured = meter(sweep_dir)
+    for seconds in (1.0, 2.0, 3.0):
+        measured.look({0: 5.0, 1: seconds})
+    assert seen == ["r-0", "r-1", "r-1", "r-1"]
+
+
 def test_a_killed_drivers_last_note_counts_once_its_attempt_has_ended(sweep_dir: Path) -> None:
     killed = meter(sweep_dir)
     killed.look({0: 3600.0})

@@ -74,6 +74,14 @@ class TestGate:
         )
 
 
+def test_a_name_without_a_seed_at_its_end_is_whole() -> None:
+    """A name that would be too long ends in a digest."""
+    gate = SeedGate(trials("net-s-wide"))
+    assert gate.name(0) == "net-s-wide"
+    cut = tuple(each.model_copy(update={"name": f"{each.name}-0a1b2c3d"}) for each in gate.trials)
+    assert SeedGate(cut).name(0) == "net-s-wide-s0-0a1b2c3d"
+
+
 def order(root: Path, place: int) -> TrialOrder:
     return TrialOrder(
         place=place,
