@@ -8,8 +8,8 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from resnet_cluster.cluster.admission import Admission, build_admission
 from resnet_cluster.cluster.attempt import claim_attempt, fit_in_thread
 from resnet_cluster.cluster.capacity import Cluster, concurrency
 from resnet_cluster.cluster.groups import give_back
@@ -33,6 +33,9 @@ from resnet_cluster.results import (
     note_lost_owner,
 )
 from resnet_cluster.training import Progress
+
+if TYPE_CHECKING:
+    from resnet_cluster.cluster.admission import Admission
 
 POLL_S = 0.2
 STOP_DEADLINE_S = 150.0
@@ -85,6 +88,8 @@ class SweepDriver:
                 self.sweep_dir, self.number, self.orders, self.options, self.cluster
             )
             if self.options.until_significant:
+                from resnet_cluster.cluster.admission import build_admission  # and the report
+
                 self._admission = build_admission(self.sweep_dir, self.orders)
                 self._admit(())
             self._board = start_board(self.sweep_dir.name)

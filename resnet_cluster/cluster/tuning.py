@@ -6,17 +6,19 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 from ray.tune import Callback, Stopper
 from ray.tune.schedulers import AsyncHyperBandScheduler
 from ray.tune.search import Searcher
 
-from resnet_cluster.cluster.admission import Admission
 from resnet_cluster.cluster.rungs import GRACE_EPOCHS, REDUCTION, Rungs
 from resnet_cluster.cluster.sweep_order import SweepOptions
 from resnet_cluster.cluster.trial_task import TrialTask
+
+if TYPE_CHECKING:
+    from resnet_cluster.cluster.admission import Admission
 
 _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # our events tell what theirs would
