@@ -68,7 +68,11 @@ def _as_object(fill: Fill, estimate: SweepEstimateRecord | None) -> dict[str, An
 
 
 def run(
-    report: Report, wanted: Sequence[Fill], call: Callable[[list[str]], int] | None = None
+    report: Report,
+    wanted: Sequence[Fill],
+    call: Callable[[list[str]], int] | None = None,
+    *,
+    prices: Mapping[str, SweepEstimateRecord] | None = None,
 ) -> None:
     """Run the commands one after the other, each in a process of its own.
 
@@ -76,6 +80,7 @@ def run(
         report: for what its commands need.
         wanted: the commands.
         call: runs one, and returns its exit code; another in tests.
+        prices: what commands take, by command, where that was asked for.
 
     Raises:
         PreflightError: a data set is not prepared.
@@ -86,6 +91,8 @@ def run(
             "a data set that these runs train on is not prepared",
             mend="prepare it with " + " and ".join(f"`{command}`" for command in needed),
         )
+    if prices:
+        note(f"in all {total_text(list(prices.values()))}")
     call = call or _call
     failed = []
     for number, each in enumerate(wanted, start=1):

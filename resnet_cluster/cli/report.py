@@ -222,7 +222,7 @@ def _fill(built: Report, limits: Limits, output: Output, *, yes: bool) -> None:
         return
     prices = priced(wanted, limits) if limits.needs_probe else {}
     if yes:
-        fill.run(built, wanted)
+        fill.run(built, wanted, prices=prices)
     else:
         fill.show(built, wanted, as_json=output is Output.json, prices=prices)
 

@@ -12,7 +12,7 @@ from resnet_cluster.planning.estimate import (
 )
 from resnet_cluster.planning.facts import DataFacts
 from resnet_cluster.planning.plan import Plan, check_model, plan
-from resnet_cluster.planning.present import SCHEMA_VERSION, as_json, as_rows, size_text
+from resnet_cluster.planning.present import SCHEMA_VERSION, as_json, as_rows
 from resnet_cluster.planning.workload import SizedSteps, Workload, workload
 
 __all__ = [
@@ -30,7 +30,6 @@ __all__ = [
     "estimate_run",
     "makespan",
     "plan",
-    "size_text",
     "wanted_probes",
     "workload",
 ]

@@ -84,11 +84,9 @@ def estimate_run(work: Workload, probes: Sequence[Probe]) -> RunEstimate:
 
     Args:
         work: what is left of the run.
-        probes: of any groups; its own is among them where the run has a step left.
+        probes: of any groups, its own among them.
     """
     own = [probe for probe in probes if probe.group == work.group]
-    if not own:
-        return RunEstimate(start_s=0, train_s=0, workers=work.workers, disk_bytes=work.disk_bytes)
     step_s = _line(own, lambda probe: (probe.train_flops, probe.step_s))
     checkpoint_s = _line(own, lambda probe: (probe.flops, probe.checkpoint_s))
     seconds = sum(steps.num_steps * step_s(steps.flops) for steps in work.steps)

@@ -36,7 +36,7 @@ def as_rows(plan: Plan, job: JobSpec) -> list[tuple[str, str]]:
         ("length", _length(plan, job)),
         *_turns(plan),
         ("resources", _resources(plan)),
-        ("checkpoint", f"about {size_text(plan.checkpoint_bytes)}"),
+        ("checkpoint", f"about {_size(plan.checkpoint_bytes)}"),
         ("storage", _storage(plan)),
         ("loader", _loader(plan, job)),
         ("key", plan.key),
@@ -100,19 +100,19 @@ def _turns(plan: Plan) -> list[tuple[str, str]]:
 
 
 def _storage(plan: Plan) -> str:
-    room = f"about {size_text(plan.storage_bytes)} of room"
+    room = f"about {_size(plan.storage_bytes)} of room"
     if not plan.predictions_bytes:
         return room
-    return f"{room}, {size_text(plan.predictions_bytes)} of it for the predictions of its tests"
+    return f"{room}, {_size(plan.predictions_bytes)} of it for the predictions of its tests"
 
 
 def _loader(plan: Plan, job: JobSpec) -> str:
-    buffers = f"{size_text(plan.loader_bytes)} of buffers for each worker"
+    buffers = f"{_size(plan.loader_bytes)} of buffers for each worker"
     if not plan.window_bytes:
         return buffers
     return (
         f"{buffers}; {_count(job.data.shuffle_pages)} pages are shuffled together, for which each "
-        f"machine needs {size_text(plan.window_bytes)} of page cache"
+        f"machine needs {_size(plan.window_bytes)} of page cache"
     )
 
 
@@ -127,8 +127,7 @@ def _count(number: int) -> str:
     return f"{number:,}"
 
 
-def size_text(num_bytes: float) -> str:
-    """`1.23 MiB`."""
+def _size(num_bytes: int) -> str:
     size = float(num_bytes)
     for unit in ("B", "KiB", "MiB"):
         if size < 1024:

@@ -47,6 +47,7 @@ class Workload:
     flops: float
     """Multiply-adds of an image that is measured, forward."""
     steps: tuple[SizedSteps, ...]
+    """Of one size at least, also where none of them are left."""
     images: Mapping[str, int]
     """Images measured under each protocol, by its identity: during the training and after it."""
     num_checkpoints: int
@@ -108,9 +109,8 @@ def _steps(job: JobSpec, plan: Plan, epochs_done: int) -> tuple[SizedSteps, ...]
         for epoch in range(epochs_done, plan.num_epochs):
             side = crop_side(crop, job.train, epoch, epoch_steps)
             left[side] += min(epoch_steps, plan.num_steps - epoch * epoch_steps)
-    else:
-        (side,) = plan.train_sizes
-        left[side] = max(0, plan.num_steps - epochs_done * epoch_steps)
+    if not left:  # images of one size, or a training that is over and only measured
+        left[plan.train_sizes[-1]] = max(0, plan.num_steps - epochs_done * epoch_steps)
     return tuple(
         SizedSteps(side=side, flops=plan.flops * (side / plan.image_size) ** 2, num_steps=number)
         for side, number in left.items()

@@ -150,8 +150,8 @@ def _look(
 def _timid_p(test: Welch, num_seeds: int) -> float:
     """Of Welch's t, below five seeds with the fewest degrees of freedom that it can have.
 
-    So few seeds say little of which deviation is the larger. With Welch's own the rule errs in up
-    to 7.6 % of the cases by simulation, where one deviation is ten times the other; so in 5.4 %.
+    So few seeds say little of which deviation is the larger, and Welch's own are too many where one
+    is ten times the other (`benchmarks/sequential.py` has that case).
     """
     freedom = num_seeds - 1 if num_seeds < ENOUGH_SEEDS else test.freedom
     return student_p(test.t, freedom)

@@ -11,7 +11,7 @@ from factories import IMAGENET_FACTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resnet_cluster.planning import DataFacts, Workload, plan, workload
+from resnet_cluster.planning import DataFacts, Workload, plan, wanted_probes, workload
 from resnet_cluster.spec import load_job
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
@@ -94,6 +94,10 @@ def test_crops_that_grow_are_counted_by_their_size() -> None:
     half = of("imagenet_r50", grow, data=IMAGENET_FACTS, epochs_done=8)
     assert sum(each.num_steps for each in half.steps) * 2 == whole.steps[0].num_steps
     assert half.steps[0].side > 128
+    over = of("imagenet_r50", grow, data=IMAGENET_FACTS, epochs_done=16)
+    assert [(each.side, each.num_steps) for each in over.steps] == [(192, 0)]
+    assert sum(over.images.values()) > 0  # which are to be timed all the same
+    assert [each.side for each in wanted_probes([over])] == [192]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,13 @@ def test_the_constants_are_pococks(looks: int, bound: float) -> None:
     assert risk == pytest.approx(0.05, abs=1.5e-4)  # of a constant with three decimals
 
 
+@pytest.mark.parametrize(("looks", "percent"), [(1, 5.0), (2, 8.3), (5, 14.2), (10, 19.3)])
+def test_who_looks_again_at_the_same_level_is_wrong_too_often(looks: int, percent: float) -> None:
+    """Armitage, McPherson and Rowe 1969, Table 2, of tests at 5 % after equal numbers."""
+    risk = 1 - chance_to_stay(float(stats.norm.isf(0.025)), range(1, looks + 1))
+    assert 100 * risk == pytest.approx(percent, abs=0.06)
+
+
 def test_the_level_of_a_look_is_that_of_simulated_sums() -> None:
     bound = stats.norm.isf(level_of_a_look(6) / 2)
     draws = np.random.default_rng(3).normal(size=(200_000, 6)).cumsum(axis=1)
