@@ -60,16 +60,23 @@ class PadCropFlip:
         self, images: torch.Tensor, sample_ids: NDArray[np.int64], epoch: int
     ) -> torch.Tensor:
         """Float [n, c, h, w], crop and flip of each sample; the memory format is kept."""
+        return self.apply(images, self.drawn(sample_ids, epoch, images.device))
+
+    def drawn(
+        self, sample_ids: NDArray[np.int64], epoch: int, device: torch.device
+    ) -> torch.Tensor:
+        """What `apply` needs beside the images, on their device: int64 [3, n]."""
+        return _on(device, np.stack(self.draw(sample_ids, epoch)))
+
+    def apply(self, images: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+        """The same of what was drawn before; nothing of it depends on the host."""
         num_images, channels, height, width = images.shape
-        top, left, mirrored = (
-            torch.from_numpy(drawn).to(images.device)[:, None]
-            for drawn in self.draw(sample_ids, epoch)
-        )
+        top, left, mirrored = drawn[:, :, None]
         padded = torch.nn.functional.pad(images, (self._pad,) * 4).permute(0, 2, 3, 1)
         sample = torch.arange(num_images, device=images.device)[:, None]
         row = top + torch.arange(height, device=images.device)
         column = torch.arange(width, device=images.device)
-        column = left + torch.where(mirrored, column.flip(0), column)
+        column = left + torch.where(mirrored > 0, column.flip(0), column)
         line = sample * padded.shape[1] + row
         pixel = line[:, :, None] * padded.shape[2] + column[:, None, :]
         cropped = padded.reshape(-1, channels).index_select(0, pixel.view(-1))
@@ -103,7 +110,6 @@ class ColorShift:
         covariance: float64 [3, 3], of the training set's colours, in squares of grey levels.
         std: float64 [3], what pixels have been divided by; None where they have not.
         seed: of the run.
-        device: where batches are.
     """
 
     scale = 0.1
@@ -113,21 +119,29 @@ class ColorShift:
         covariance: NDArray[np.float64],
         std: NDArray[np.floating] | None,
         seed: int,
-        device: torch.device | str = "cpu",
     ) -> None:
         variances, axes = np.linalg.eigh(covariance)
         largest = np.abs(axes).argmax(axis=0)
         axes = axes * np.sign(axes[largest, range(3)])  # an axis has two directions: choose one
         components = axes * np.sqrt(np.maximum(variances, 0.0))
         self.components = components if std is None else components / std[:, None]
-        self._seed, self._device = seed, device
+        self._seed = seed
 
     def __call__(
         self, images: torch.Tensor, sample_ids: NDArray[np.int64], epoch: int
     ) -> torch.Tensor:
         """Float [n, 3, h, w], changed in place, in the unit that `std` makes of grey levels."""
-        shift = torch.from_numpy(self.draw(sample_ids, epoch)).to(self._device, images.dtype)
-        return images.add_(shift[:, :, None, None])
+        return self.apply(images, self.drawn(sample_ids, epoch, images.device))
+
+    def drawn(
+        self, sample_ids: NDArray[np.int64], epoch: int, device: torch.device
+    ) -> torch.Tensor:
+        """What `apply` needs beside the images, on their device: float64 [n, 3]."""
+        return _on(device, self.draw(sample_ids, epoch))
+
+    def apply(self, images: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+        """The same of what was drawn before; nothing of it depends on the host."""
+        return images.add_(drawn.to(images.dtype)[:, :, None, None])
 
     def draw(self, sample_ids: NDArray[np.int64], epoch: int) -> NDArray[np.float64]:
         """What is added to the colours of each image: float64 [n, 3]."""
@@ -136,6 +150,14 @@ class ColorShift:
         normal = np.sqrt(-2.0 * np.log1p(-drawn[:, :3])) * np.cos(2.0 * np.pi * drawn[:, 3:])
         shift: NDArray[np.float64] = self.scale * normal @ self.components.T
         return shift
+
+
+def _on(device: torch.device, drawn: NDArray[np.generic]) -> torch.Tensor:
+    """Numbers on a device, which nobody waits for: it may still be at the last step."""
+    tensor = torch.from_numpy(drawn)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def _below(bound: np.uint64, bits: NDArray[np.uint64]) -> NDArray[np.int64]:

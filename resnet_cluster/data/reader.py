@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import queue
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
@@ -30,17 +31,24 @@ JOIN_DEADLINE_S = 10.0
 Batches = Generator[tuple[torch.Tensor, torch.Tensor], None, None]
 
 
+_SETTING = threading.Lock()
+
+
 @contextlib.contextmanager
 def _interpreted() -> Iterator[None]:
-    """numba's decorators return the plain function, and torch's threads stay as they are."""
+    """numba's decorators return the plain function, and torch's threads stay as they are.
+
+    One thread at a time: the setting is the process's.
+    """
     config: Any = numba.config
-    disabled, num_threads = config.DISABLE_JIT, torch.get_num_threads()
-    config.DISABLE_JIT = True
-    try:
-        yield
-    finally:
-        config.DISABLE_JIT = disabled
-        torch.set_num_threads(num_threads)
+    with _SETTING:
+        disabled, num_threads = config.DISABLE_JIT, torch.get_num_threads()
+        config.DISABLE_JIT = True
+        try:
+            yield
+        finally:
+            config.DISABLE_JIT = disabled
+            torch.set_num_threads(num_threads)
 
 
 with _interpreted():  # ffcv fills a compiled dictionary and sets torch's threads when imported

@@ -21,6 +21,7 @@ from resnet_cluster.training.batchnorm import (
 )
 from resnet_cluster.training.ema import Ema
 from resnet_cluster.training.gradients import GradientSum
+from resnet_cluster.training.graphs import GraphedSteps, MicroBatch, can_be_captured
 from resnet_cluster.training.noise import Noise
 from resnet_cluster.training.norms import NormsProbe
 from resnet_cluster.training.optimizer import build_optimizer
@@ -73,6 +74,8 @@ class Engine:
         self.ema = Ema(net, self.statistics.parts, train.ema.decay) if train.ema else None
         self.tally = Tally(self.device)
         self._forward = torch.compile(net) if train.compile else net
+        is_captured = can_be_captured(net, train, self.device, world_size=world_size)
+        self._graphed = GraphedSteps(self._launch) if is_captured else None
         self._measured: nn.Module | None = None
 
     def step(
@@ -93,12 +96,29 @@ class Engine:
             number: of the step, counted from 0 over the whole training.
             probe: watches the first micro-batch.
         """
+        drawn = (
+            (batch.images, batch.labels, *self.pixels.drawn(batch.sample_ids, epoch, self.device))
+            for batch in batches
+        )
+        if self._graphed and not probe:
+            self._graphed(list(drawn), lr)
+        else:
+            self._launch(drawn, lr, number, probe)
+
+    def _launch(
+        self,
+        micro_batches: Iterable[MicroBatch],
+        lr: float | Tensor,
+        number: int = 0,
+        probe: NormsProbe | None = None,
+    ) -> None:
+        """Take a step, kernel by kernel."""
         self.optimizer.zero_grad()
         self.statistics.before_step()
-        for place, batch in enumerate(batches, start=1):
+        for place, (images, labels, *draws) in enumerate(micro_batches, start=1):
             self.noise.begin(number, self.micro_batches.start + place - 1)
             with probe.watching(self.net) if probe and place == 1 else contextlib.nullcontext():
-                loss = self._loss(batch, epoch)
+                loss = self._loss(self.pixels.augmented(images, draws), labels)
             if place == self.num_micro_batches:
                 self.gradients.before_last_backward()
             self.scaler.scale(loss / self.train.global_batch_size).backward()  # type: ignore[no-untyped-call]
@@ -119,15 +139,14 @@ class Engine:
         """By what the mean loss of a micro-batch is multiplied before its backward pass."""
         return self.scaler.get_scale() * self.train.bn_group / self.train.global_batch_size
 
-    def _loss(self, batch: Batch, epoch: int) -> Tensor:
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """The loss summed over a micro-batch; its errors go into the tally."""
-        images = self.pixels.augmented(batch, epoch)
         with self._autocast():
             logits = self._forward(images)
             loss = F.cross_entropy(
-                logits, batch.labels, reduction="sum", label_smoothing=self.train.label_smoothing
+                logits, labels, reduction="sum", label_smoothing=self.train.label_smoothing
             )
-        self.tally.add(logits, batch.labels, loss)
+        self.tally.add(logits, labels, loss)
         return loss
 
     def _autocast(self) -> torch.autocast:

@@ -27,6 +27,7 @@ from resnet_cluster.training.context import (
 from resnet_cluster.training.engine import Engine
 from resnet_cluster.training.images import Images
 from resnet_cluster.training.keeper import Keeper, TrainingState
+from resnet_cluster.training.lanes import GENERATOR
 from resnet_cluster.training.norms import NormsProbe
 from resnet_cluster.training.pulse import Agreed, Pulse
 from resnet_cluster.training.rate import LearningRate
@@ -116,9 +117,10 @@ class Loop:
 
     def state(self) -> TrainingState:
         """The training as it stands between two steps."""
-        random = {"torch": torch.get_rng_state()}
-        if self.engine.device.type == "cuda":
-            random["cuda"] = torch.cuda.get_rng_state(self.engine.device)
+        with GENERATOR:
+            random = {"torch": torch.get_rng_state()}
+            if self.engine.device.type == "cuda":
+                random["cuda"] = torch.cuda.get_rng_state(self.engine.device)
         shared = self.engine.shared_state() | {
             "rate": self.rate.state_dict(),
             "best": asdict(self.best) if self.best else None,
@@ -132,10 +134,11 @@ class Loop:
         self.rate.load_state_dict(state.shared["rate"])
         self.best = Best(**state.shared["best"]) if state.shared["best"] else None
         torch._foreach_copy_(self._addends, state.addends)
-        if "torch" in state.random:
-            torch.set_rng_state(state.random["torch"])
-        if "cuda" in state.random and self.engine.device.type == "cuda":
-            torch.cuda.set_rng_state(state.random["cuda"], self.engine.device)
+        with GENERATOR:
+            if "torch" in state.random:
+                torch.set_rng_state(state.random["torch"])
+            if "cuda" in state.random and self.engine.device.type == "cuda":
+                torch.cuda.set_rng_state(state.random["cuda"], self.engine.device)
 
     @property
     def _addends(self) -> list[Tensor]:

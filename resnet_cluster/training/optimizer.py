@@ -60,7 +60,7 @@ class Sgd:
                 parameter.grad = None
 
     @torch.no_grad()
-    def step(self, *, lr: float) -> None:
+    def step(self, *, lr: float | Tensor) -> None:
         """Move every parameter; each has a gradient."""
         for group in self.groups:
             sgd(

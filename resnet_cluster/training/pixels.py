@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resnet_cluster.data import Batch, ColorShift, Normalize, PadCropFlip, PixelStatistics
+from resnet_cluster.data import ColorShift, Normalize, PadCropFlip, PixelStatistics
 from resnet_cluster.spec import TORCHVISION_MEAN, TORCHVISION_STD, JobSpec
 from resnet_cluster.spec import Normalize as NormalizeKind
 
@@ -58,12 +59,27 @@ class Pixels:
     augment: PadCropFlip | None = None
     """None where the loader's view has cropped and mirrored already."""
 
-    def augmented(self, batch: Batch, epoch: int) -> Tensor:
-        """A training batch: normalised first, so that its padding is the mean (section 4.2)."""
-        images = self.normalize(batch.images)
-        if self.color:
-            images = self.color(images, batch.sample_ids, epoch)
-        return self.augment(images, batch.sample_ids, epoch) if self.augment else images
+    def drawn(
+        self, sample_ids: NDArray[np.int64], epoch: int, device: torch.device
+    ) -> tuple[Tensor, ...]:
+        """What the augmentation of a training batch depends on beside its images, on a device."""
+        return tuple(step.drawn(sample_ids, epoch, device) for step in self._steps)
+
+    def augmented(self, images: Tensor, drawn: Sequence[Tensor]) -> Tensor:
+        """A training batch: normalised first, so that its padding is the mean (section 4.2).
+
+        Args:
+            images: uint8 [n, 3, side, side].
+            drawn: for these images.
+        """
+        pixels = self.normalize(images)
+        for step, own in zip(self._steps, drawn, strict=True):
+            pixels = step.apply(pixels, own)
+        return pixels
+
+    @property
+    def _steps(self) -> tuple[ColorShift | PadCropFlip, ...]:
+        return tuple(step for step in (self.color, self.augment) if step)
 
 
 def build_pixels(job: JobSpec, statistics: PixelStatistics, device: torch.device) -> Pixels:
@@ -74,7 +90,7 @@ def build_pixels(job: JobSpec, statistics: PixelStatistics, device: torch.device
     color = None
     if augment.color == "pca":
         assert statistics.channel_covariance is not None, "the plan refuses such a data set"
-        color = ColorShift(statistics.channel_covariance, std, job.seed, device)
+        color = ColorShift(statistics.channel_covariance, std, job.seed)
 
     def subtracting(mean: NDArray[np.floating]) -> Normalize:
         return Normalize(mean, std, device=device, channels_last=job.train.channels_last)

@@ -18,7 +18,9 @@ import torch.distributed as dist
 from resnet_cluster.data import Manifest
 from resnet_cluster.spec import JobSpec, Protocol, RandomResizedSpec, SingleView, protocols
 from resnet_cluster.training.context import Context
+from resnet_cluster.training.graphs import WARM_UP
 from resnet_cluster.training.images import build_images
+from resnet_cluster.training.lanes import Lane
 from resnet_cluster.training.loop import Loop
 from resnet_cluster.training.memory import keep_freed_memory
 from resnet_cluster.training.run import build_loop
@@ -68,7 +70,9 @@ class Prober:
         self._share = job.train.global_batch_size / self._job.train.global_batch_size
         self._loop = build_loop(self._job, build_images(self._job, manifest, context), context)
         self._steps = _steps(self._loop)
-        self._take(1)
+        self._lane = Lane(context.device)
+        with self._lane:  # what a training does once at its beginning is done here
+            self._take(WARM_UP + 2 if context.device.type == "cuda" else 1)
 
     def measure(self, seconds: float = TIMED_S) -> Speed:
         """Time steps, evaluations and a checkpoint; every rank calls it.
@@ -76,6 +80,10 @@ class Prober:
         Args:
             seconds: for which steps are timed, about.
         """
+        with self._lane:
+            return self._measure(seconds)
+
+    def _measure(self, seconds: float) -> Speed:
         step_s = self._time_steps(seconds) * self._share
         views = protocols(self._job, self._manifest.image_size)
         image_s = {

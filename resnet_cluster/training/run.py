@@ -15,6 +15,7 @@ from resnet_cluster.training.context import Context, FinalResult, Outcome, Weigh
 from resnet_cluster.training.engine import Engine
 from resnet_cluster.training.images import Images, build_images
 from resnet_cluster.training.keeper import Keeper
+from resnet_cluster.training.lanes import GENERATOR, Lane
 from resnet_cluster.training.loop import Loop, Stopped
 from resnet_cluster.training.memory import keep_freed_memory
 from resnet_cluster.training.predictions import measure_and_keep, shelf_of
@@ -38,6 +39,11 @@ def run(job: JobSpec, manifest: Manifest, context: Context) -> Outcome:
     torch.backends.cudnn.benchmark = True  # images of an epoch are all of one size
     if context.device.type == "cpu":
         keep_freed_memory()
+    with Lane(context.device):
+        return _train(job, manifest, context)
+
+
+def _train(job: JobSpec, manifest: Manifest, context: Context) -> Outcome:
     images = build_images(job, manifest, context)
     loop = build_loop(job, images, context)
     newest = loop.keeper.newest()
@@ -68,8 +74,9 @@ def build_loop(job: JobSpec, images: Images, context: Context) -> Loop:
 
 def initialised_net(job: JobSpec, num_classes: int, device: torch.device) -> nn.Module:
     """The job's network with the weights that its seed gives, the same on every rank."""
-    torch.manual_seed(job.seed)
-    net = build_model(job.model, num_classes)
+    with GENERATOR:
+        torch.manual_seed(job.seed)
+        net = build_model(job.model, num_classes)
     layout = torch.channels_last if job.train.channels_last else torch.contiguous_format
     return net.to(device).to(memory_format=layout)
 

@@ -44,7 +44,8 @@ def by_autograd(job: JobSpec, dataset: Path, run_dir: Path) -> dict[str, tuple[f
         if isinstance(module, nn.BatchNorm2d) and "downsample" not in name:
             convolution = name.replace("bn", "conv")
             module.register_forward_hook(lambda _, __, out, name=convolution: keep(name, out))
-    F.cross_entropy(net(images.pixels.augmented(batch, 0)), batch.labels).backward()
+    drawn = images.pixels.drawn(batch.sample_ids, 0, batch.images.device)
+    F.cross_entropy(net(images.pixels.augmented(batch.images, drawn)), batch.labels).backward()
     return {
         name: (
             float(output.detach().square().mean().sqrt()),

@@ -86,6 +86,7 @@ def train(
     *,
     checkpoint_every_steps: int = 0,
     stop_requested: Callable[[], bool] = lambda: False,
+    device: torch.device | None = None,
 ) -> tuple[Outcome, Journal]:
     """Train a job in this process."""
     journal = Journal()
@@ -94,6 +95,7 @@ def train(
         report=journal.reports.append,
         checkpoint_every_steps=checkpoint_every_steps,
         stop_requested=stop_requested,
+        device=device or torch.device("cpu"),
     )
     return run(job, load_manifest(str(dataset)), context), journal
 
