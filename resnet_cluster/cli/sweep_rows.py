@@ -17,6 +17,7 @@ def trial_rows(
     trials: Sequence[SweepTrial],
     runs: Mapping[str, RunSummary],
     expected: Mapping[str, float] | None = None,
+    taken: Mapping[str, float] | None = None,
 ) -> Iterator[tuple[str, ...]]:
     """Rows under `HEADER`.
 
@@ -24,8 +25,9 @@ def trial_rows(
         trials: of a sweep.
         runs: what was found of each, by key.
         expected: hours that the sweep's estimates gave to trials, by key.
+        taken: hours that trials took, by key.
     """
-    expected = expected or {}
+    expected, taken = expected or {}, taken or {}
     for number, trial in enumerate(trials, start=1):
         run = runs.get(trial.key)
         error = single_error(run)
@@ -35,7 +37,7 @@ def trial_rows(
             run.state.value if run else "NEW",
             epochs_text(run),
             "" if error is None else f"{error:.2f} %",
-            f"{hours_used(run):.3f}" if run and run.attempts else "",
+            f"{taken.get(trial.key, hours_used(run)):.3f}" if run and run.attempts else "",
             f"{expected[trial.key]:.3f}" if trial.key in expected else "",
             trial.key[:KEY_LENGTH],
         )
@@ -45,9 +47,10 @@ def trial_objects(
     trials: Sequence[SweepTrial],
     runs: Mapping[str, RunSummary],
     expected: Mapping[str, float] | None = None,
+    taken: Mapping[str, float] | None = None,
 ) -> list[dict[str, Any]]:
     """The same for programs."""
-    expected = expected or {}
+    expected, taken = expected or {}, taken or {}
     found = []
     for number, trial in enumerate(trials, start=1):
         run = runs.get(trial.key)
@@ -63,6 +66,7 @@ def trial_objects(
                 "epochs_done": run.epochs_done if run else 0,
                 "top1_err": single_error(run),
                 "worker_hours": hours_used(run) if run else 0.0,
+                "taken_hours": taken.get(trial.key),
                 "expected_hours": expected.get(trial.key),
             }
         )
@@ -86,6 +90,20 @@ def expected_hours(sweep: SweepSummary, runs: Mapping[str, RunSummary]) -> dict[
             run_id = runs[trial.key].run_id if trial.key in runs else None
             taken = (one.hours for each in before for one in each.trials if one.run_id == run_id)
             found[trial.key] = trial.hours + sum(taken)
+    return found
+
+
+def taken_hours(sweep: SweepSummary, runs: Mapping[str, RunSummary]) -> dict[str, float]:
+    """Hours of each trial in all attempts at the sweep that have ended, by key.
+
+    Where trials share a GPU or a process, each has its part: what `hours_used` knows nothing of.
+    """
+    found: dict[str, float] = {}
+    key_of = {run.run_id: key for key, run in runs.items()}
+    for outcome in sweep.outcomes:
+        for trial in outcome.trials:
+            if (key := key_of.get(trial.run_id)) is not None:
+                found[key] = found.get(key, 0.0) + trial.hours
     return found
 
 

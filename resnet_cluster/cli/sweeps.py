@@ -18,6 +18,7 @@ from resnet_cluster.cli.sweep_rows import (
     HEADER,
     expected_hours,
     hours_used,
+    taken_hours,
     trial_objects,
     trial_rows,
 )
@@ -104,6 +105,7 @@ def print_trials(
     if [run for run in runs.values() if is_newly_lost(run)]:
         store.ingest()
         runs = trial_runs(newest.trials, store)
+    expected, taken = expected_hours(newest, runs), taken_hours(newest, runs)
     if output is Output.json:
         print_json(
             {
@@ -112,17 +114,17 @@ def print_trials(
                 "name": newest.name,
                 "state": newest.state.value,
                 "message": newest.message,
-                "trials": trial_objects(newest.trials, runs, expected_hours(newest, runs)),
+                "trials": trial_objects(newest.trials, runs, expected, taken),
                 "estimates": [estimate_object(each) for each in newest.estimates],
                 "outcomes": [each.model_dump(mode="json") for each in newest.outcomes],
             }
             | ({"pairs": verdict_object(newest.trials, runs)} if is_gated else {})
         )
         return
-    rows = trial_rows(newest.trials, runs, expected_hours(newest, runs))
-    print_table(HEADER, rows, err=is_followed)
-    hours = sum(hours_used(run) for run in runs.values())
-    note(f"{hours:.3f} hours of workers used")
+    print_table(HEADER, trial_rows(newest.trials, runs, expected, taken), err=is_followed)
+    hours = sum(taken.get(key, hours_used(run)) for key, run in runs.items())
+    unit = newest.outcomes[-1].unit if newest.outcomes else "hours of workers"
+    note(f"{hours:.3f} {unit} used")
     for line in outcome_lines(newest):
         note(line)
     for line in verdict_lines(newest.trials, runs) if is_gated else ():
