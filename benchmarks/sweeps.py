@@ -39,7 +39,7 @@ def work(config: dict[str, Any], tasks: list[Any]) -> None:
 
     from resnet_cluster.results import AttemptEnded, AttemptStarted, EventLog, RunState
 
-    task = tasks[config["trial"]]
+    (task,) = (tasks[place] for place in config["trials"])
     log = EventLog(task.run_dir)
     log.record(AttemptStarted(attempt=1, owner="benchmark:1"))
     seconds = float(os.environ["SWEEP_SECONDS"])

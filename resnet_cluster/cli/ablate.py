@@ -63,6 +63,10 @@ def ablate(
     trials_per_gpu: Annotated[
         int, typer.Option(min=1, max=64, help="Trials that share a GPU.")
     ] = 1,
+    pack: Annotated[
+        int,
+        typer.Option(min=1, max=64, help="Seeds of a combination that one process trains."),
+    ] = 1,
     retries: Annotated[
         int, typer.Option(min=0, max=100, help="More attempts at a trial that fails.")
     ] = 1,
@@ -101,6 +105,7 @@ def ablate(
 ) -> None:
     """Train variants of a job; what is in the store is not trained again."""
     from resnet_cluster.cluster.limits import Limits
+    from resnet_cluster.cluster.packs import check_packs
     from resnet_cluster.cluster.sweep_order import SweepOptions
     from resnet_cluster.cluster.sweep_plan import check_failures, found_runs
     from resnet_cluster.spec import AblationRequest
@@ -126,6 +131,7 @@ def ablate(
     limits.check()
     options = SweepOptions(
         trials_per_gpu=trials_per_gpu,
+        pack=pack,
         retries=retries,
         fail_fast=fail_fast,
         scheduler=scheduler.value,
@@ -137,6 +143,7 @@ def ablate(
     planned = _planned(job, request, skip_invalid=skip_invalid, yes=yes, embedded=is_embedded)
     if until_significant:
         check_rule(planned, options)
+    check_packs([trial.trial.loaded.spec for trial in planned.trials], options)
     if dry_run:
         print_plan(planned, how)
         return

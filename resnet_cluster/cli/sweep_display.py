@@ -35,7 +35,7 @@ MOST_ROWS = 24
 
 @contextlib.contextmanager
 def sweep_display(
-    names: Sequence[str], output: Output, *, out: TextIO, err: TextIO
+    names: Sequence[str], output: Output, *, out: TextIO, err: TextIO, share: float = 1.0
 ) -> Iterator[TellTrial]:
     """A display of the trials of those names; gives what is called with news of them.
 
@@ -44,6 +44,7 @@ def sweep_display(
         output: kind of output.
         out: where programs read.
         err: where people read.
+        share: of a GPU, or of a process, that a trial has for itself.
     """
     if output is Output.json:
         yield _JsonLines(names, out).tell
@@ -52,7 +53,7 @@ def sweep_display(
     if not redraws(target):
         yield _PlainLines(names, target).tell
         return
-    live = _LiveTable(names, target)
+    live = _LiveTable(names, target, share)
     with live.live:
         yield live.tell
 
@@ -111,6 +112,7 @@ class Shown:
     began: float | None = None
     used_s: float = 0.0
     workers: int = 1
+    share: float = 1.0
     changed: float = 0.0
 
     @property
@@ -118,9 +120,14 @@ class Shown:
         return self.began is not None
 
     def hours(self, now: float) -> float:
-        """Of all workers, in this attempt at the sweep."""
+        """Its own of all workers, in this attempt at the sweep."""
         going = now - self.began if self.began is not None else 0.0
-        return (self.used_s + going) * self.workers / 3600
+        return (self.used_s + going) * self.takes / 3600
+
+    @property
+    def takes(self) -> float:
+        """Workers that it has for itself."""
+        return self.workers * self.share
 
 
 def hours_left(trials: Sequence[Shown], now: float) -> float | None:
@@ -131,7 +138,7 @@ def hours_left(trials: Sequence[Shown], now: float) -> float | None:
     running = [trial for trial in trials if trial.is_running]
     if any(trial.remaining_s is None for trial in running):
         return None
-    going = [(trial.remaining_s or 0.0) * trial.workers / 3600 for trial in running]
+    going = [(trial.remaining_s or 0.0) * trial.takes / 3600 for trial in running]
     whole = [trial.hours(now) + left for trial, left in zip(running, going, strict=True)]
     whole += [trial.hours(now) for trial in trials if trial.state.isupper() and trial.used_s]
     num_waiting = sum(trial.state == "waiting" for trial in trials)
@@ -143,11 +150,11 @@ def hours_left(trials: Sequence[Shown], now: float) -> float | None:
 class _LiveTable:
     """A table that is drawn again and again."""
 
-    def __init__(self, names: Sequence[str], target: Console) -> None:
+    def __init__(self, names: Sequence[str], target: Console, share: float) -> None:
         from rich.live import Live
 
         self._names = names
-        self._trials = [Shown() for _ in names]
+        self._trials = [Shown(share=share) for _ in names]
         self.live = Live(
             console=target,
             get_renderable=self._table,
@@ -235,5 +242,5 @@ class _LiveTable:
         left = hours_left(self._trials, now)
         if left is None or not running:
             return text
-        workers = sum(trial.workers for trial in running)
+        workers = sum(trial.takes for trial in running)
         return f"{text}, about {left:.3f} left: {duration(left * 3600 / workers)}"

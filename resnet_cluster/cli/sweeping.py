@@ -210,6 +210,7 @@ def pricing(
     """
     from resnet_cluster.cli.estimates import show
     from resnet_cluster.cluster.metering import hours_used, sweep_bytes
+    from resnet_cluster.cluster.packs import packs_of
     from resnet_cluster.cluster.pricing import Pricing, Work
     from resnet_cluster.home import runs_root
 
@@ -218,6 +219,7 @@ def pricing(
         job = planned.trials[place].planned
         assert job is not None
         works.append(Work(job, run.epochs_done if run else 0))
+    packs = packs_of((work.planned.job for work in works), how.options.pack)
     done = (trial.key for place, trial in enumerate(planned.trials) if place not in wanted)
     return Pricing(
         works=tuple(works),
@@ -226,6 +228,7 @@ def pricing(
         note=lambda text, stream: note(text, stream=stream),
         show=show,
         trials_per_gpu=how.options.trials_per_gpu,
+        pack=max(map(len, packs)),
         hours_before=hours_used(existing.sweep_dir) if existing else 0.0,
         bytes_before=sweep_bytes(runs_root(), done),
     )
@@ -247,18 +250,19 @@ def _launch(planned: PlannedSweep, how: How, pricing: Pricing) -> SweepLaunch:
     from resnet_cluster.cluster.sweep_launch import SweepLaunch
 
     names = [trial.name for trial in planned.trials]
+    share = 1 / (pricing.trials_per_gpu * pricing.pack)
     return SweepLaunch(
         address=how.address,
         claim=lambda: _claimed(planned, how),
         options=how.options,
         pricing=pricing,
-        display=lambda sweep, out, err: _display(sweep, names, out, err, how.output),
+        display=lambda sweep, out, err: _display(sweep, names, share, out, err, how.output),
     )
 
 
 @contextlib.contextmanager
 def _display(
-    sweep: SweepSummary, names: list[str], out: TextIO, err: TextIO, output: Output
+    sweep: SweepSummary, names: list[str], share: float, out: TextIO, err: TextIO, output: Output
 ) -> Iterator[TellTrial]:
     from resnet_cluster.cli.sweep_display import sweep_display
 
@@ -268,5 +272,5 @@ def _display(
         stream=err,
     )
     _print_id(sweep, output, out)
-    with sweep_display(names, output, out=out, err=err) as tell:
+    with sweep_display(names, output, out=out, err=err, share=share) as tell:
         yield tell

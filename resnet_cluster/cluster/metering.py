@@ -11,6 +11,7 @@ from typing import Literal
 
 from resnet_cluster.cluster.capacity import Cluster, share_of
 from resnet_cluster.cluster.key_claim import key_owner
+from resnet_cluster.cluster.packs import packs_of
 from resnet_cluster.cluster.sweep_order import SweepOptions, TrialOrder
 from resnet_cluster.files import write_whole
 from resnet_cluster.results import EventLog, SweepOutcomeRecord, TrialOutcome, load_sweep
@@ -31,10 +32,15 @@ def unit_of(jobs: Iterable[JobSpec], cluster: Cluster) -> Unit:
     return "GPU-hours" if has_gpu else "worker-hours"
 
 
-def hours_of(job: JobSpec, seconds: float, cluster: Cluster, trials_per_gpu: int) -> float:
-    """Hours of its GPUs, or of workers that have none, in so many seconds of a trial."""
+def hours_of(
+    job: JobSpec, seconds: float, cluster: Cluster, trials_per_gpu: int, pack: int = 1
+) -> float:
+    """Hours of its GPUs, or of workers that have none, in so many seconds of a trial.
+
+    Of a pack each trial takes its part.
+    """
     share = share_of(job, cluster, trials_per_gpu)
-    return seconds * job.resources.workers * (share.num_gpus or 1.0) / 3600
+    return seconds * job.resources.workers * (share.num_gpus or 1.0) / pack / 3600
 
 
 def folder_bytes(folder: Path) -> int:
@@ -97,6 +103,8 @@ class Meter:
         self._sweep_dir, self._attempt = sweep_dir, attempt
         self._orders, self._options, self._cluster = orders, options, cluster
         self._unit = unit_of((order.job for order in orders), cluster)
+        packs = packs_of((order.job for order in orders), options.pack)
+        self._pack_sizes = {place: len(pack) for pack in packs for place in pack}
         self._before = hours_used(sweep_dir)
         sweep = load_sweep(sweep_dir)
         self._keys = [trial.key for trial in sweep.trials] if sweep else []
@@ -145,7 +153,7 @@ class Meter:
 
     def _hours_of(self, place: int) -> float:
         job, share = self._orders[place].job, self._options.trials_per_gpu
-        return hours_of(job, self._held_s[place], self._cluster, share)
+        return hours_of(job, self._held_s[place], self._cluster, share, self._pack_sizes[place])
 
     def _bytes_of(self, place: int, run_dir: Path) -> int:
         """What a trial's folder holds; of one that has ended it is looked at once."""

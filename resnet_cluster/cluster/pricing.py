@@ -63,7 +63,8 @@ class Pricing:
         storage: the folder of runs, in which checkpoints are timed.
         note: called with how far the probes are.
         show: called with the estimate, before it is judged.
-        trials_per_gpu: runs that share a GPU.
+        trials_per_gpu: runs, or packs of them, that share a GPU.
+        pack: runs that a process trains side by side.
         most_at_once: runs at a time; None for as many as the cluster holds.
         hours_before: hours that earlier attempts at them have taken.
         bytes_before: what other runs of the sweep hold.
@@ -75,6 +76,7 @@ class Pricing:
     note: Callable[[str, TextIO], None]
     show: Callable[[SweepEstimateRecord, TextIO], None]
     trials_per_gpu: int = 1
+    pack: int = 1
     most_at_once: int | None = None
     hours_before: float = 0.0
     bytes_before: int = 0
@@ -82,7 +84,7 @@ class Pricing:
     def at_once(self, cluster: Cluster) -> int:
         """Runs that a cluster runs at a time."""
         jobs = (work.planned.job for work in self.works)
-        most = concurrency(jobs, cluster, self.trials_per_gpu)
+        most = concurrency(jobs, cluster, self.trials_per_gpu) * self.pack
         return min(self.most_at_once or most, most, len(self.works))
 
     def check(self, cluster: Cluster) -> None:
@@ -191,6 +193,7 @@ class Pricing:
             cluster=cluster,
             at_once=at_once,
             trials_per_gpu=self.trials_per_gpu,
+            pack=self.pack,
             storage=self.storage,
             tell=lambda text: self.note(text, stream),
             heed=heed,
@@ -217,7 +220,7 @@ class Pricing:
             key=work.planned.plan.key,
             name=job.name,
             seconds=estimate.seconds,
-            hours=hours_of(job, estimate.held_s, cluster, self.trials_per_gpu),
+            hours=hours_of(job, estimate.held_s, cluster, self.trials_per_gpu, self.pack),
             disk_bytes=estimate.disk_bytes,
         )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,14 @@ class ProbeWorker:
 
     Args:
         num_cpus: its CPU cores.
+        num_copies: of each job that it times side by side, as a pack is trained.
     """
 
-    def __init__(self, num_cpus: int) -> None:
-        self._num_cpus = num_cpus
-        self._prober: Any = None
+    def __init__(self, num_cpus: int, num_copies: int = 1) -> None:
+        self._num_cpus = max(1, num_cpus // num_copies)
+        self._probers: list[Any] = []
+        self._threads = ThreadPoolExecutor(num_copies, initializer=self._begin_thread)
+        self._num_copies = num_copies
 
     def seat(self) -> Seat:
         """Where Ray has put this rank."""
@@ -70,7 +74,6 @@ class ProbeWorker:
 
         from resnet_cluster.cluster.event_context import device_name
 
-        torch.set_num_threads(self._num_cpus)
         self._device = torch.device("cpu")
         if own.gpus:
             place = self._local_ranks.index(rank) if len(seats) > 1 else 0
@@ -89,8 +92,8 @@ class ProbeWorker:
         from resnet_cluster.training.probe import Prober
 
         began = time.monotonic()
-        if self._prober is not None:
-            self._prober.close()
+        for prober in self._probers:
+            prober.close()
         offer_code(task.folder / "code")
         context = LocalContext(
             run_dir=task.folder,
@@ -102,12 +105,27 @@ class ProbeWorker:
             loader_threads=self._num_cpus,
         )
         manifest = load_manifest(str(task.dataset_folder))
-        self._prober = Prober(load_resolved(task.job), manifest, context, side=task.side)
+        job = load_resolved(task.job)
+
+        def build(copy: int) -> Prober:
+            own = replace(context, run_dir=task.folder / str(copy))
+            return Prober(job, manifest, own, side=task.side)
+
+        self._probers = list(self._threads.map(build, range(self._num_copies)))
         return time.monotonic() - began
 
     def measure(self) -> dict[str, Any]:
         """The speed of what is prepared."""
-        return asdict(self._prober.measure())
+        first, *_ = self._threads.map(lambda prober: prober.measure(), self._probers)
+        return asdict(first)
+
+    def _begin_thread(self) -> None:
+        """What torch keeps for each thread."""
+        import torch
+
+        torch.set_num_threads(self._num_cpus)
+        if self._device.type == "cuda":
+            torch.cuda.set_device(self._device)
 
     def _meet(self, first: Seat) -> None:
         import torch.distributed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shutil
 import tempfile
 import time
@@ -53,7 +54,8 @@ class ProbeRoom:
     Attributes:
         cluster: that this process is connected to.
         at_once: jobs that run at a time.
-        trials_per_gpu: jobs that share a GPU.
+        trials_per_gpu: jobs, or packs of them, that share a GPU.
+        pack: jobs that a process runs side by side.
         storage: the folder of runs, in which checkpoints are timed.
         tell: called with how far the probes are.
         heed: called again and again while probes run; raises where they are to end.
@@ -62,6 +64,7 @@ class ProbeRoom:
     cluster: Cluster
     at_once: int
     trials_per_gpu: int
+    pack: int
     storage: Path
     tell: Callable[[str], None]
     heed: Callable[[], None]
@@ -145,7 +148,11 @@ def _crews(kind: _Kind, room: ProbeRoom) -> Iterator[list[_Crew]]:
         num_cpus=kind.share.num_cpus, num_gpus=kind.share.num_gpus
     )
     began, size = time.monotonic(), kind.workers
-    ranks = [worker.remote(kind.share.num_cpus) for _ in range(room.at_once * size)]
+    num_crews = math.ceil(room.at_once / room.pack)
+    ranks = [
+        worker.remote(kind.share.num_cpus, min(room.pack, room.at_once))
+        for _ in range(num_crews * size)
+    ]
     try:
         seats = _all((rank.seat.remote() for rank in ranks), START_DEADLINE_S, room)
         joining = [

@@ -14,6 +14,7 @@ from resnet_cluster.cluster.attempt import claim_attempt, fit_in_thread
 from resnet_cluster.cluster.capacity import Cluster, concurrency
 from resnet_cluster.cluster.groups import give_back
 from resnet_cluster.cluster.metering import Meter
+from resnet_cluster.cluster.packs import packs_of
 from resnet_cluster.cluster.progress import start_board
 from resnet_cluster.cluster.run_folder import RunFolder
 from resnet_cluster.cluster.rungs import rungs_of
@@ -147,6 +148,7 @@ class SweepDriver:
             trainable=self.trainable,
             storage=self._folder.ray,
             name=f"attempt-{self.number:03d}",
+            packs=packs_of((order.job for order in self.orders), self.options.pack),
             admission=self._admission,
         )
 
@@ -166,7 +168,7 @@ class SweepDriver:
 
     def _stop_is_wanted(self, watch: TrialWatch) -> bool:
         is_asked = self._folder.is_stop_requested(self.number)
-        has_failed = self.options.fail_fast and watch.failed
+        has_failed = self.options.fail_fast and watch.has_failed
         why = self._over_budget or "a trial failed" * bool(has_failed) or "stopping"
         wants = self.stop.times or has_failed or self._over_budget
         if wants and not is_asked:

@@ -198,7 +198,7 @@ def _check_machine(todo: Sequence[ToDo], how: SweepLaunch) -> None:
     machine, available = own_machine(), available_bytes()
     _check_cluster(todo, machine, how)
     jobs = [each.order.job for each in todo]
-    at_once = concurrency(jobs, machine, how.options.trials_per_gpu)
+    at_once = concurrency(jobs, machine, how.options.trials_per_gpu) * how.options.pack
     for each in todo:
         check_memory(each.planned.job, each.planned.plan, available, num_runs=at_once)
 

@@ -63,7 +63,7 @@ class TrialOrder:
         Args:
             cluster: where it will be.
             board: the sweep's.
-            trials_per_gpu: trials that share a GPU.
+            trials_per_gpu: trials, or packs of them, that share a GPU.
             sweep_dir: the sweep's folder.
             attempt: at the sweep.
         """
@@ -89,7 +89,8 @@ class SweepOptions:
     """How the trials are run.
 
     Attributes:
-        trials_per_gpu: trials that share a GPU.
+        trials_per_gpu: trials, or packs of them, that share a GPU.
+        pack: seeds of a combination that one process trains side by side.
         retries: more attempts at a trial that failed.
         fail_fast: whether the first failed trial stops the others.
         scheduler: whether trials are stopped early.
@@ -99,6 +100,7 @@ class SweepOptions:
     """
 
     trials_per_gpu: int = 1
+    pack: int = 1
     retries: int = 1
     fail_fast: bool = False
     scheduler: SchedulerName = "none"

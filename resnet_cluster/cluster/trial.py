@@ -1,4 +1,7 @@
-"""What Ray Tune runs for each trial: an attempt at its run, here or by workers of its own."""
+"""What Ray Tune runs for each trial: an attempt at its run, here or by workers of its own.
+
+Of a pack of trials it is an attempt at each, side by side.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import contextlib
 import logging
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,33 +46,62 @@ LOOK_S = 2.0
 
 
 def run_trial(config: dict[str, Any], tasks: list[TrialTask]) -> None:
-    """A trial to its end; Tune tries again what raises, and gets an epoch's metrics.
+    """A trial, or a pack of them, to its end; Tune tries again what raises.
+
+    Of a trial that is alone it gets each epoch's metrics.
 
     Args:
-        config: `trial` is the place of the trial's task.
+        config: `trials` are the places of their tasks.
         tasks: of all trials.
 
     Raises:
-        RunFailedError: the attempt failed.
+        RunFailedError: an attempt failed.
     """
-    task = tasks[config["trial"]]
-    if SweepStop(task).times:
+    own = [tasks[place] for place in config["trials"]]
+    if SweepStop(own[0]).times:
         tune.report({"state": RunState.PENDING.value})
         return
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    states = [_ended(own[0])] if len(own) == 1 else _side_by_side(own)
+    failed = [task.run_dir.name for task, state in zip(own, states, strict=True) if state is None]
+    if failed:
+        raise RunFailedError(f"the attempt at {', '.join(failed)} failed")
+    tune.report({"state": str(states[0])})
+
+
+def _side_by_side(tasks: list[TrialTask]) -> list[RunState | None]:
+    """Trials in threads of this process, to the end of the last; each shares the cores alike."""
+    size = len(tasks)
+    shares = [
+        replace(task, is_packed=True, num_cpus=max(1, task.num_cpus // size)) for task in tasks
+    ]
+    with ThreadPoolExecutor(size, "trial") as threads:
+        return list(threads.map(_ended, shares))
+
+
+def _ended(task: TrialTask) -> RunState | None:
+    """A trial to its end: how it ended, or None where the attempt failed."""
     own = _begun(task)
-    state = None if own.run_dir == task.run_dir else _awaited(own)
-    if state is None:
-        try:
-            ended = _attempt_here(own) if own.workers == 1 else _attempt_by_workers(own)
-        except RunTakenError:  # another process was quicker
-            state = _awaited(own)
-        else:
-            state = None if ended.state is RunState.FAILED else ended.state
-    if state is None:
-        raise RunFailedError(f"the attempt at {own.run_dir.name} failed")
-    tune.report({"state": state.value})
+    state = _result(own) if own.run_dir == task.run_dir else _awaited(own)
+    if state is not None:
+        return state
+    try:
+        ended = _attempt_here(own) if own.workers == 1 else _attempt_by_workers(own)
+    except RunTakenError:  # another process was quicker
+        return _awaited(own)
+    return None if ended.state is RunState.FAILED else ended.state
+
+
+def _result(task: TrialTask) -> RunState | None:
+    """The end of a run that needs no more: one of its pack has failed, and all are tried again."""
+    log = EventLog(task.run_dir)
+    name = f"attempt-{last_attempt(log):03d}-ended"
+    if not task.is_packed or name not in log.names():
+        return None
+    ended = log.load(name)
+    assert isinstance(ended, AttemptEnded)
+    return ended.state if ended.state.is_result else None
 
 
 @dataclass(frozen=True)
@@ -156,8 +189,9 @@ class TrialContext(EventContext):
         self._task = task
 
     def epoch_ended(self, metrics: dict[str, float | int]) -> None:
-        """Tell Tune of an epoch."""
-        _report_epoch(metrics, self._task.num_epochs)
+        """Tell Tune of an epoch, where it can tell which trial that is of."""
+        if not self._task.is_packed:
+            _report_epoch(metrics, self._task.num_epochs)
 
     def stop_requested(self) -> bool:
         """Whether the run is to stop, or all of its sweep."""

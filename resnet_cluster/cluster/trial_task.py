@@ -31,6 +31,8 @@ class TrialTask:
     board: ProgressBoard
     sweep_dir: Path
     sweep_attempt: int
+    is_packed: bool = False
+    """Whether others are trained beside it in its process."""
 
     @property
     def workers(self) -> int:

@@ -32,7 +32,8 @@ and CPU cores are the workers'."""
 
 
 Trainable = Callable[[dict[str, Any], list[TrialTask]], None]
-"""Called in a trial's process with its place among the tasks, as `trial`, and all tasks."""
+"""Called in the process of a trial, or of a pack of them, with their places among the tasks, as
+`trials`, and all tasks."""
 
 
 class TrialWatch(Callback):
@@ -40,7 +41,7 @@ class TrialWatch(Callback):
 
     def __init__(self) -> None:
         self.running: set[int] = set()
-        self.failed: set[int] = set()
+        self.has_failed = False
         self.may_end = False
         """Set once a sweep that stops has no trial that runs."""
         self.stopped_early: dict[int, int] = {}
@@ -70,22 +71,24 @@ class TrialWatch(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Tune has started a trial."""
-        index = trial.config["trial"]
-        self._let_go(index)  # a try before this one has failed
-        self._since[index] = time.monotonic()
-        self.running.add(index)
+        for index in trial.config["trials"]:
+            self._let_go(index)  # a try before this one has failed
+            self._since[index] = time.monotonic()
+            self.running.add(index)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has ended: by itself, which its last report says, or by the scheduler."""
-        index, last = trial.config["trial"], trial.last_result or {}
-        if "state" not in last and not self.may_end:
-            self.stopped_early[index] = int(last.get("epoch", 0))
-        self._ended(index)
+        last = trial.last_result or {}
+        for index in trial.config["trials"]:
+            if "state" not in last and not self.may_end:
+                self.stopped_early[index] = int(last.get("epoch", 0))
+            self._ended(index)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial has failed, and is not tried again."""
-        self.failed.add(trial.config["trial"])
-        self._ended(trial.config["trial"])
+        """A trial, or one of a pack, has failed, and is not tried again."""
+        self.has_failed = True
+        for index in trial.config["trials"]:
+            self._ended(index)
 
     def _ended(self, index: int) -> None:
         self._let_go(index)
@@ -112,7 +115,7 @@ class _Admitted(Searcher):
         is_closed = self._admission.is_closed
         index = self._admission.next()
         if index is not None:
-            return {"trial": index}
+            return {"trials": [index]}
         return str(Searcher.FINISHED) if is_closed else None
 
     def on_trial_complete(self, *info: Any, **more: Any) -> None:
@@ -148,6 +151,7 @@ def tuner(
     trainable: Trainable,
     storage: Path,
     name: str,
+    packs: Sequence[Sequence[int]] = (),
     admission: Admission | None = None,
 ) -> tune.Tuner:
     """A tuner whose `fit` runs the trials; it keeps no checkpoints and restores nothing.
@@ -157,20 +161,22 @@ def tuner(
         options: how to run them.
         rungs: when to stop them early.
         watch: told of them.
-        max_concurrent: trials at a time.
+        max_concurrent: trials, or packs, at a time.
         trainable: what each runs.
         storage: folder for what Tune keeps.
         name: of this attempt in it.
+        packs: places of the tasks that are run together; by default each is run alone.
         admission: says which trials may begin; None lets all of them, in their order.
     """
     os.environ.update(_SETTINGS)
+    places = [list(pack) for pack in packs] or [[place] for place in range(len(tasks))]
     resourced = tune.with_resources(
         tune.with_parameters(trainable, tasks=list(tasks)),
-        lambda config: _placement(tasks[config["trial"]]),
+        lambda config: _placement(tasks[config["trials"][0]]),
     )
     return tune.Tuner(
         resourced,
-        param_space={} if admission else {"trial": tune.grid_search(list(range(len(tasks))))},
+        param_space={} if admission else {"trials": tune.grid_search(places)},
         tune_config=tune.TuneConfig(
             search_alg=_Admitted(admission, watch) if admission else None,
             num_samples=len(tasks) if admission else 1,

@@ -83,7 +83,7 @@ def test_the_live_table_has_running_trials_and_what_is_left(
     monkeypatch.setattr(display.time, "monotonic", lambda: float(next(clock)))
     stream = io.StringIO()
     target = Console(file=stream, width=100, force_terminal=True)
-    table = display._LiveTable(("first", "second", "third"), target)
+    table = display._LiveTable(("first", "second", "third"), target, share=1.0)
     ended = make_attempt_events(RunState.SUCCEEDED)
     table.tell(0, ended[0])
     table.tell(0, ended[1])
@@ -111,5 +111,8 @@ def test_what_waits_is_taken_for_the_mean_of_what_is_known() -> None:
     # Half an hour is left of what runs; three wait, each for the mean of 2 and 1.5 hours.
     assert display.hours_left([ended, running, *[waiting] * 3], now) == 0.5 + 3 * 1.75
     assert display.hours_left([waiting], now) is None
+    of_a_pack = display.Shown(state="training", began=3600.0, remaining_s=1800.0, share=0.25)
+    assert of_a_pack.hours(now) == 0.25
+    assert display.hours_left([of_a_pack, waiting], now) == 0.125 + 0.375
     starting = display.Shown(state="starting", began=7000.0)
     assert display.hours_left([ended, starting], now) is None

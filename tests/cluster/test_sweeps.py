@@ -142,7 +142,9 @@ def run_of(sandbox: Sandbox, name: str) -> Path:
 def test_a_killed_driver_is_gone_on_with_by_the_same_command(
     sandbox: Sandbox, reference_alone: Path
 ) -> None:
-    words = ("ablate", write(sandbox), "--depths", "8", "--shortcuts", "A,none", "--seeds", "2")
+    """Of packs of two, each of whose runs goes on from checkpoints of its own."""
+    combinations = ("--depths", "8", "--shortcuts", "A,none", "--seeds", "2", "--pack", "2")
+    words = ("ablate", write(sandbox), *combinations)
     command = sandbox.start(*words)
     wait_for_epochs(sandbox, 3)
     os.killpg(command.process.pid, signal.SIGKILL)
