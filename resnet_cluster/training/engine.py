@@ -75,7 +75,7 @@ class Engine:
         self.tally = Tally(self.device)
         self._forward = torch.compile(net) if train.compile else net
         is_captured = can_be_captured(net, train, self.device, world_size=world_size)
-        self._graphed = GraphedSteps(self._launch) if is_captured else None
+        self._graphed = GraphedSteps(self._launch, self.device) if is_captured else None
         self._measured: nn.Module | None = None
 
     def step(
@@ -100,10 +100,11 @@ class Engine:
             (batch.images, batch.labels, *self.pixels.drawn(batch.sample_ids, epoch, self.device))
             for batch in batches
         )
+        rate = self._graphed.rate(lr) if self._graphed else lr
         if self._graphed and not probe:
-            self._graphed(list(drawn), lr)
+            self._graphed(drawn)
         else:
-            self._launch(drawn, lr, number, probe)
+            self._launch(drawn, rate, number, probe)
 
     def _launch(
         self,

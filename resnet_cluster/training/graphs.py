@@ -6,7 +6,8 @@ launch them than a GPU to run them. A graph is captured once, and then launched 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,7 +30,7 @@ MicroBatch = tuple[Tensor, ...]
 class Launch(Protocol):
     """Takes an optimiser step, kernel by kernel."""
 
-    def __call__(self, micro_batches: Sequence[MicroBatch], lr: float | Tensor) -> None:
+    def __call__(self, micro_batches: Iterable[MicroBatch], lr: Tensor) -> None:
         """Take a step on its micro-batches, waiting for no device."""
 
 
@@ -51,13 +52,11 @@ class _Captured:
 
     graph: torch.cuda.CUDAGraph
     micro_batches: list[MicroBatch]
-    lr: Tensor
 
-    def replay(self, micro_batches: Sequence[MicroBatch], lr: float) -> None:
+    def replay(self, micro_batches: Sequence[MicroBatch]) -> None:
         for own, given in zip(self.micro_batches, micro_batches, strict=True):
             for place, tensor in zip(own, given, strict=True):
                 place.copy_(tensor)
-        self.lr.fill_(lr)
         self.graph.replay()
 
 
@@ -69,41 +68,48 @@ class GraphedSteps:
 
     Args:
         launch: takes a step, kernel by kernel.
+        device: where it does.
     """
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: Launch, device: torch.device) -> None:
         self._launch = launch
+        self._lr = torch.zeros((), device=device)
         self._num_seen: dict[torch.Size, int] = {}
         self._captured: dict[torch.Size, _Captured] = {}
 
-    def __call__(self, micro_batches: Sequence[MicroBatch], lr: float) -> None:
-        """Take a step; waits for no device, but where it captures."""
-        shape = micro_batches[0][0].shape
-        seen = self._num_seen[shape] = self._num_seen.get(shape, 0) + 1
-        TURNS.give_way()
-        if seen <= WARM_UP or max(shape[2:]) > MAX_SIDE:
-            self._launch(micro_batches, lr)
-            return
-        captured = self._captured.get(shape)
-        if captured is None:
-            with TURNS.alone() as is_alone:
-                if is_alone:
-                    captured = self._captured[shape] = self._capture(micro_batches)
-        if captured is None:
-            self._launch(micro_batches, lr)
-        else:
-            captured.replay(micro_batches, lr)
+    def rate(self, lr: float) -> Tensor:
+        """The learning rate of the next step, where a graph reads it; float32."""
+        return self._lr.fill_(lr)
 
-    def _capture(self, micro_batches: Sequence[MicroBatch]) -> _Captured:
-        """A graph of the step, which does not take it; no other thread computes meanwhile."""
-        images = micro_batches[0][0]
+    def __call__(self, micro_batches: Iterable[MicroBatch]) -> None:
+        """Take a step at `rate`; waits for no device, but where it captures."""
+        TURNS.give_way()
+        rest = iter(micro_batches)
+        loaded = [next(rest)]
+        shape = loaded[0][0].shape
+        seen = self._num_seen[shape] = self._num_seen.get(shape, 0) + 1
+        if seen <= WARM_UP or max(shape[2:]) > MAX_SIDE:  # large ones are loaded one by one
+            self._launch(itertools.chain(loaded, rest), self._lr)
+            return
+        loaded += rest
+        captured = self._captured.get(shape) or self._capture(shape, loaded)
+        if captured is None:
+            self._launch(loaded, self._lr)
+        else:
+            captured.replay(loaded)
+
+    def _capture(self, shape: torch.Size, micro_batches: Sequence[MicroBatch]) -> _Captured | None:
+        """A graph of the step, which does not take it; none where other threads are too busy."""
         kept = _Captured(
             graph=torch.cuda.CUDAGraph(),
             micro_batches=[tuple(tensor.clone() for tensor in each) for each in micro_batches],
-            lr=torch.zeros((), device=images.device),
         )
-        with _capturing(kept.graph):
-            self._launch(kept.micro_batches, kept.lr)
+        with TURNS.alone() as is_alone:
+            if not is_alone:
+                return None
+            with _capturing(kept.graph):
+                self._launch(kept.micro_batches, self._lr)
+        self._captured[shape] = kept
         return kept
 
 

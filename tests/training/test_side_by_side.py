@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_engine import GROUP, MEAN, NUM_GROUPS, STD, make_batches, make_net, make_train
+from test_engine import (
+    GROUP,
+    MEAN,
+    NUM_GROUPS,
+    NUM_STEPS,
+    STD,
+    assert_close,
+    make_batches,
+    make_net,
+    make_train,
+    run_engine,
+)
 from tiny_jobs import assert_same, figures, final_weights, last_state, make_tiny_job, train
 
 from resnet_cluster.data import Batch, Normalize, PadCropFlip
@@ -45,6 +56,19 @@ def test_side_by_side_is_as_alone(few_digits: Path, tmp_path: Path) -> None:
             final_weights(tmp_path / f"packed-{seed}"), final_weights(tmp_path / f"alone-{seed}")
         )
     assert packed[0] != packed[1]
+
+
+def test_steps_before_the_capture_are_launched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a rate that is a tensor by then, as a graph reads it."""
+    train = make_train(precision="off", ema={"decay": 0.5})
+    expected = run_engine(train)
+    monkeypatch.setattr(engine_module, "can_be_captured", lambda *args, **more: True)
+    monkeypatch.setattr(graphs, "WARM_UP", 100)
+    engine = run_engine(train)
+    assert engine._graphed is not None
+    assert set(engine._graphed._num_seen.values()) == {NUM_STEPS}
+    assert_close(engine.net, expected.net)
+    assert_same(engine.addends[0], expected.addends[0])
 
 
 def run_on_gpu(precision: str) -> Engine:
