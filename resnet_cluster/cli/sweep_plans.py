@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from resnet_cluster.cli.output import Output, counted, note, print_json, print_table
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 def print_plan(planned: PlannedSweep, how: How) -> None:
     """The trials, what was found of them, what would refuse them, and what they would take."""
+    from resnet_cluster.cluster.connection import needed_address
+
+    if how.detach:
+        needed_address(how.address)
     existing, runs = _known(planned)
     failures = list(planned.failures)
     estimate = None
@@ -57,6 +62,7 @@ def _priced(
     from resnet_cluster.cluster.capacity import own_machine
     from resnet_cluster.cluster.connection import chosen_address
     from resnet_cluster.cluster.pricing import estimated_alone
+    from resnet_cluster.cluster.sweep_launch import check_trial
 
     settled = stopped(existing, runs, how) | not_needed(planned, runs, how)
     wanted = wanted_trials(planned, runs, settled, rerun=how.rerun)
@@ -69,7 +75,10 @@ def _priced(
     failures: list[PreflightError] = []
     estimate = None
     if chosen_address(how.address) is None:
-        _note_failure(failures, lambda: priced.check(own_machine()))
+        machine = own_machine()
+        for work in priced.works:
+            _note_failure(failures, partial(check_trial, work.planned, machine, how.options))
+        _note_failure(failures, lambda: priced.check(machine))
     if how.options.limits.needs_probe:
         estimate = estimated_alone(priced, how.address)
         _note_failure(failures, lambda: priced.check_hours(estimate))
@@ -80,7 +89,8 @@ def _note_failure(failures: list[PreflightError], check: Callable[[], None]) -> 
     try:
         check()
     except PreflightError as failure:
-        failures.append(failure)
+        if failure.message not in [each.message for each in failures]:
+            failures.append(failure)
 
 
 def _print_object(

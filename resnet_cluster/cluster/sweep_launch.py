@@ -199,13 +199,14 @@ def _check_machine(todo: Sequence[ToDo], how: SweepLaunch) -> None:
     _check_cluster(todo, machine, how)
     jobs = [each.order.job for each in todo]
     at_once = concurrency(jobs, machine, how.options.trials_per_gpu) * how.options.pack
+    at_once = min(at_once, len(jobs))
     for each in todo:
         check_memory(each.planned.job, each.planned.plan, available, num_runs=at_once)
 
 
 def _check_cluster(todo: Sequence[ToDo], cluster: Cluster, how: SweepLaunch) -> None:
     for each in todo:
-        _check_trial(each, cluster, how.options)
+        check_trial(each.planned, cluster, how.options)
     how.pricing.check(cluster)
 
 
@@ -213,15 +214,15 @@ def _check_space(todo: Sequence[ToDo], runs_root: Path) -> None:
     check_space(runs_root, sum(each.planned.plan.storage_bytes for each in todo))
 
 
-def _check_trial(todo: ToDo, cluster: Cluster, options: SweepOptions) -> None:
+def check_trial(planned: PlannedJob, cluster: Cluster, options: SweepOptions) -> None:
     """Refuse a trial that the cluster can never hold.
 
     Raises:
         PreflightError: too few cores or GPUs.
         UsageError: trials of several workers cannot share a GPU.
     """
-    job = todo.planned.job
-    check_resources(job, cluster, todo.planned.source)
+    job = planned.job
+    check_resources(job, cluster, planned.source)
     if options.trials_per_gpu == 1:
         return
     if job.resources.workers > 1:

@@ -150,6 +150,21 @@ def test_a_rule_wants_whole_seeds_of_several(
     assert not home.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("--depths", "8,14"), "there is one of each"),
+        (("--depths", "8,14", "--seeds", "2", "--scheduler", "asha"), "--scheduler asha decides"),
+        (("--depths", "8,14", "--seeds", "2", "--workers", "2"), "has 2 workers"),
+    ],
+)
+def test_a_pack_is_of_several_whole_seeds_of_one_worker(
+    words: tuple[str, ...], why: str, job: Path, call: Call, home: Path
+) -> None:
+    assert_refused(call("ablate", job, "--pack", "2", "--dry-run", *words), 2, why)
+    assert not home.exists()
+
+
 def test_many_trials_want_a_yes(job: Path, call: Call) -> None:
     lists = ",".join(map(str, range(1, 101)))
     words = ("--vary", f"train.lr={lists}", "--vary", f"train.weight_decay={lists}")
@@ -317,3 +332,9 @@ def test_sharing_a_gpu_wants_one_and_single_workers(tmp_path: Path, call: Call) 
     assert (refused.code, refused.out) == (2, "")
     assert "shares a GPU among trials of one worker" in refused.err
     assert not list(tmp_path.rglob("s-*"))
+    planned = call(*words, *data, "--dry-run")
+    assert planned.code == 0
+    assert planned.err.count("would be refused: --trials-per-gpu 2 shares GPUs") == 1
+    refused = call(*words, *data, "--dry-run", "--detach")
+    assert refused.code == 2
+    assert "there is nothing to detach from" in refused.err
