@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -162,6 +163,8 @@ class Pricing:
         self, cluster: Cluster, heed: Callable[[], None], stream: TextIO
     ) -> SweepEstimateRecord:
         at_once = self.at_once(cluster)
+        if cluster.address is None and (warning := busy_machine(os.getloadavg()[0], cluster)):
+            self.note(warning, stream)
         probes, device = self._probes(cluster, at_once, heed, stream)
         trials = tuple(self._trial(work, probes, cluster) for work in self.works)
         return SweepEstimateRecord(
@@ -223,6 +226,21 @@ class Pricing:
             hours=hours_of(job, estimate.held_s, cluster, self.trials_per_gpu, self.pack),
             disk_bytes=estimate.disk_bytes,
         )
+
+
+def busy_machine(load: float, cluster: Cluster) -> str:
+    """What to say of a machine whose cores others keep busy; nothing of one that is free.
+
+    Args:
+        load: its load average over a minute: this command's own start is less than one of it.
+        cluster: the machine.
+    """
+    if load <= cluster.num_cpus:
+        return ""
+    return (
+        f"warning: this machine is busy with other work (load {load:.1f} on {cluster.num_cpus} "
+        "cores), and what is timed now takes longer than it will take later"
+    )
 
 
 def estimated_alone(pricing: Pricing, address: str | None) -> SweepEstimateRecord | None:

@@ -13,7 +13,7 @@ from tiny_runs import tiny_job
 from resnet_cluster.cluster import sweep_launch
 from resnet_cluster.cluster.capacity import Cluster
 from resnet_cluster.cluster.limits import Limits
-from resnet_cluster.cluster.pricing import Pricing, Work
+from resnet_cluster.cluster.pricing import Pricing, Work, busy_machine
 from resnet_cluster.cluster.probing import Timing, _averaged, _waves
 from resnet_cluster.cluster.submission import PlannedJob, plan_on
 from resnet_cluster.cluster.sweep_order import SweepOptions
@@ -43,6 +43,11 @@ def test_disk_alone_needs_no_probe() -> None:
     assert Limits(is_wanted=True).needs_probe
     assert Limits(price_per_hour=1.0).needs_probe
     assert Limits(max_gpu_hours=1.0).needs_probe
+
+
+def test_a_busy_machine_is_warned_of() -> None:
+    assert busy_machine(2.0, CLUSTER) == ""
+    assert "busy with other work (load 2.5 on 2 cores)" in busy_machine(2.5, CLUSTER)
 
 
 @pytest.fixture
