@@ -35,7 +35,13 @@ MOST_ROWS = 24
 
 @contextlib.contextmanager
 def sweep_display(
-    names: Sequence[str], output: Output, *, out: TextIO, err: TextIO, share: float = 1.0
+    names: Sequence[str],
+    output: Output,
+    *,
+    out: TextIO,
+    err: TextIO,
+    share: float = 1.0,
+    may_leave_out: bool = False,
 ) -> Iterator[TellTrial]:
     """A display of the trials of those names; gives what is called with news of them.
 
@@ -45,6 +51,7 @@ def sweep_display(
         out: where programs read.
         err: where people read.
         share: of a GPU, or of a process, that a trial has for itself.
+        may_leave_out: whether trials that wait may turn out not to be needed.
     """
     if output is Output.json:
         yield _JsonLines(names, out).tell
@@ -53,7 +60,7 @@ def sweep_display(
     if not redraws(target):
         yield _PlainLines(names, target).tell
         return
-    live = _LiveTable(names, target, share)
+    live = _LiveTable(names, target, share, "at most" if may_leave_out else "about")
     with live.live:
         yield live.tell
 
@@ -150,10 +157,12 @@ def hours_left(trials: Sequence[Shown], now: float) -> float | None:
 class _LiveTable:
     """A table that is drawn again and again."""
 
-    def __init__(self, names: Sequence[str], target: Console, share: float) -> None:
+    def __init__(
+        self, names: Sequence[str], target: Console, share: float = 1.0, about: str = "about"
+    ) -> None:
         from rich.live import Live
 
-        self._names = names
+        self._names, self._about = names, about
         self._trials = [Shown(share=share) for _ in names]
         self.live = Live(
             console=target,
@@ -243,4 +252,4 @@ class _LiveTable:
         if left is None or not running:
             return text
         workers = sum(trial.takes for trial in running)
-        return f"{text}, about {left:.3f} left: {duration(left * 3600 / workers)}"
+        return f"{text}, {self._about} {left:.3f} left: {duration(left * 3600 / workers)}"

@@ -250,19 +250,18 @@ def _launch(planned: PlannedSweep, how: How, pricing: Pricing) -> SweepLaunch:
     from resnet_cluster.cluster.sweep_launch import SweepLaunch
 
     names = [trial.name for trial in planned.trials]
-    share = 1 / (pricing.trials_per_gpu * pricing.pack)
     return SweepLaunch(
         address=how.address,
         claim=lambda: _claimed(planned, how),
         options=how.options,
         pricing=pricing,
-        display=lambda sweep, out, err: _display(sweep, names, share, out, err, how.output),
+        display=lambda sweep, out, err: _display(sweep, names, pricing, how, out, err),
     )
 
 
 @contextlib.contextmanager
 def _display(
-    sweep: SweepSummary, names: list[str], share: float, out: TextIO, err: TextIO, output: Output
+    sweep: SweepSummary, names: list[str], pricing: Pricing, how: How, out: TextIO, err: TextIO
 ) -> Iterator[TellTrial]:
     from resnet_cluster.cli.sweep_display import sweep_display
 
@@ -271,6 +270,13 @@ def _display(
         "Ctrl-C once lets running trials write checkpoints and ends; the same command goes on",
         stream=err,
     )
-    _print_id(sweep, output, out)
-    with sweep_display(names, output, out=out, err=err, share=share) as tell:
+    _print_id(sweep, how.output, out)
+    with sweep_display(
+        names,
+        how.output,
+        out=out,
+        err=err,
+        share=1 / (pricing.trials_per_gpu * pricing.pack),
+        may_leave_out=how.options.until_significant,
+    ) as tell:
         yield tell

@@ -83,7 +83,7 @@ def test_the_live_table_has_running_trials_and_what_is_left(
     monkeypatch.setattr(display.time, "monotonic", lambda: float(next(clock)))
     stream = io.StringIO()
     target = Console(file=stream, width=100, force_terminal=True)
-    table = display._LiveTable(("first", "second", "third"), target, share=1.0)
+    table = display._LiveTable(("first", "second", "third"), target, about="at most")
     ended = make_attempt_events(RunState.SUCCEEDED)
     table.tell(0, ended[0])
     table.tell(0, ended[1])
@@ -99,6 +99,7 @@ def test_the_live_table_has_running_trials_and_what_is_left(
     assert lines[3][:5] == ["second", "training", "2", "512", "0:01:30"]
     assert lines[4] == ["third", "waiting"]
     assert "1 of 3 ended, 1 running" in text.getvalue()
+    assert "used, at most " in text.getvalue()
 
 
 def test_what_waits_is_taken_for_the_mean_of_what_is_known() -> None:
