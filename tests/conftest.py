@@ -28,23 +28,41 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Share the tests out by files, and those that start Ray clusters as if they were one file.
 
-    They wait for half of their time, which the other process's tests make use of.
+    They wait for half of their time, which the other process's tests make use of. Some files of
+    them are left for whichever process comes to its end first.
     """
     from xdist.scheduler import LoadFileScheduling
 
     class ClustersTogether(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = str(super()._split_scope(nodeid))
-            return "tests/cluster" if _starts_clusters(file) else file
+            return "clusters" if _turn(file) == FIRST else file
 
     return ClustersTogether(config, log)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where processes share the tests, what takes longest comes first."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: _turn(item.nodeid.partition("::")[0]))
+
+
+FIRST, BETWEEN = -2, -1
+LAST = (
+    "test_running_cluster.py",
+    "test_own_network.py",
+    "test_measuring.py",
+    "test_photographs_through_ray.py",
+)
+
+
 @functools.cache
-def _starts_clusters(file: str) -> bool:
-    """Whether a file's tests are marked so."""
+def _turn(file: str) -> int:
+    """When a file's turn is: of those that start clusters some are first and the others last."""
     path = PROJECT_ROOT / file
-    return file.startswith("tests/cluster/") and "mark.cluster" in path.read_text()
+    if not (file.startswith("tests/cluster/") and "mark.cluster" in path.read_text()):
+        return BETWEEN
+    return LAST.index(path.name) if path.name in LAST else FIRST
 
 
 @pytest.fixture(scope="session")

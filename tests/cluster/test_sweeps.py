@@ -254,24 +254,30 @@ def trial_pids(sandbox: Sandbox) -> list[int]:
     return [pid for pid, line in sandbox.processes().items() if line.startswith("ray::ImplicitF")]
 
 
+def has_epoch_of_second_attempt(sandbox: Sandbox) -> bool:
+    """Whether an epoch of any trial's second attempt is recorded."""
+    epochs = (json.loads(path.read_bytes()) for path in sandbox.runs.glob("r-*/events/epoch-*"))
+    return any(epoch["attempt"] == 2 for epoch in epochs)
+
+
 def test_a_trial_that_fails_is_tried_again_and_the_others_go_on(
     sandbox: Sandbox, digits: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(digits, tmp_path / "data")
     sandbox.environment["RESNET_CLUSTER_DATA"] = str(tmp_path / "data")
-    lists = ("--vary", "train.lr=0.05,1e6", "--depths", "8,14")
+    lists = ("--vary", "train.lr=0.05,1e6", "--depths", "8")
     done = sandbox.run("ablate", write(sandbox), *lists)
     assert done.code == 0, done.err  # a diverged trial is a result
-    assert states(sandbox) == ["SUCCEEDED", "DIVERGED"] * 2
+    assert states(sandbox) == ["SUCCEEDED", "DIVERGED"]
     again = sandbox.run("ablate", write(sandbox), *lists)
-    assert "4 trials, 0 to be run" in again.err
+    assert "2 trials, 0 to be run" in again.err
     words = ("ablate", write(sandbox), "--vary", "train.lr=0.01,0.02,0.03", "--name", "broken")
     before = num_epochs(sandbox)
     command = sandbox.start(*words, "--set", "train.epochs=12")
     wait_for_epochs(sandbox, before + 2)
     os.kill(trial_pids(sandbox)[0], signal.SIGKILL)
     second = "r-*/events/attempt-002-training.json"
-    sandbox.wait_for(lambda: list(sandbox.runs.glob(second)))
+    sandbox.wait_for(lambda: has_epoch_of_second_attempt(sandbox))  # which reads the data then
     (tmp_path / "data" / "digits" / "train.beton").rename(tmp_path / "away.beton")
     failed = command.finish()
     assert failed.code == 100, failed.err
