@@ -170,9 +170,11 @@ def tuner(
     """
     os.environ.update(_SETTINGS)
     places = [list(pack) for pack in packs] or [[place] for place in range(len(tasks))]
+    placements = [_placement(task) for task in tasks]
     resourced = tune.with_resources(
         tune.with_parameters(trainable, tasks=list(tasks)),
-        lambda config: _placement(tasks[config["trials"][0]]),
+        # It travels to each trial: named in it, this module would be imported there.
+        lambda config: placements[config["trials"][0]],
     )
     return tune.Tuner(
         resourced,
