@@ -12,6 +12,12 @@ from pathlib import Path
 
 from ray.train.v2._internal.execution import context as ray_context
 
+_TURN = threading.Lock()
+_OPEN: list[Path] = []
+"""The files of the runs that this process trains now: one, but where it trains a pack."""
+_KEPT: list[int] = []
+"""Where the process printed before."""
+
 
 @contextlib.contextmanager
 def output_in(log: Path) -> Iterator[None]:
@@ -33,13 +39,6 @@ def output_in(log: Path) -> Iterator[None]:
             _OPEN.remove(log)
             if not _OPEN:
                 _restore()
-
-
-_TURN = threading.Lock()
-_OPEN: list[Path] = []
-"""The files of the runs that this process trains now: one, but where it trains a pack."""
-_KEPT: list[int] = []
-"""Where the process printed before."""
 
 
 def _redirected(log: Path) -> tuple[int, int]:
