@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from resnet_cluster.cli.display import PLAIN_LINE_EVERY_S, describe, duration, redraws
@@ -42,6 +43,7 @@ def sweep_display(
     err: TextIO,
     share: float = 1.0,
     may_leave_out: bool = False,
+    ended: Mapping[int, str] = MappingProxyType({}),
 ) -> Iterator[TellTrial]:
     """A display of the trials of those names; gives what is called with news of them.
 
@@ -52,6 +54,7 @@ def sweep_display(
         err: where people read.
         share: of a GPU, or of a process, that a trial has for itself.
         may_leave_out: whether trials that wait may turn out not to be needed.
+        ended: states of the trials that are not to be run, by place.
     """
     if output is Output.json:
         yield _JsonLines(names, out).tell
@@ -60,7 +63,7 @@ def sweep_display(
     if not redraws(target):
         yield _PlainLines(names, target).tell
         return
-    live = _LiveTable(names, target, share, "at most" if may_leave_out else "about")
+    live = _LiveTable(names, target, share, "at most" if may_leave_out else "about", ended)
     with live.live:
         yield live.tell
 
@@ -158,12 +161,19 @@ class _LiveTable:
     """A table that is drawn again and again."""
 
     def __init__(
-        self, names: Sequence[str], target: Console, share: float = 1.0, about: str = "about"
+        self,
+        names: Sequence[str],
+        target: Console,
+        share: float = 1.0,
+        about: str = "about",
+        ended: Mapping[int, str] = MappingProxyType({}),
     ) -> None:
         from rich.live import Live
 
         self._names, self._about = names, about
-        self._trials = [Shown(share=share) for _ in names]
+        self._trials = [
+            Shown(state=ended.get(place, "waiting"), share=share) for place in range(len(names))
+        ]
         self.live = Live(
             console=target,
             get_renderable=self._table,

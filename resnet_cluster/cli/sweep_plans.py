@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from resnet_cluster.cli.output import Output, counted, note, print_json, print_table
 from resnet_cluster.cli.stores import opened_store
-from resnet_cluster.cli.sweep_rows import HEADER, trial_objects, trial_rows
+from resnet_cluster.cli.sweep_rows import HEADER, taken_hours, trial_objects, trial_rows
 from resnet_cluster.cli.sweeping import How, not_needed, pricing, stopped, wanted_trials
 from resnet_cluster.errors import PreflightError
 
@@ -29,10 +29,11 @@ def print_plan(planned: PlannedSweep, how: How) -> None:
     estimate = None
     if not failures:
         estimate, failures = _priced(planned, existing, runs, how)
+    taken = taken_hours(existing.outcomes if existing else (), runs)
     if how.output is Output.json:
-        _print_object(planned, runs, estimate, failures)
+        _print_object(planned, runs, taken, estimate, failures)
     else:
-        _print_rows(planned, runs, estimate, how)
+        _print_rows(planned, runs, taken, estimate, how)
     for failure in failures:
         note(f"would be refused: {failure.message}\n  mend: {failure.mend}")
 
@@ -96,6 +97,7 @@ def _note_failure(failures: list[PreflightError], check: Callable[[], None]) -> 
 def _print_object(
     planned: PlannedSweep,
     runs: Mapping[str, RunSummary],
+    taken: Mapping[str, float],
     estimate: SweepEstimateRecord | None,
     failures: list[PreflightError],
 ) -> None:
@@ -105,7 +107,7 @@ def _print_object(
         {
             "name": planned.ablation.name,
             "trials": trial_objects(
-                [trial.record() for trial in planned.trials], runs, _expected(estimate)
+                [trial.record() for trial in planned.trials], runs, _expected(estimate), taken
             ),
             "failures": [failure.message for failure in failures],
             "estimate": estimate_object(estimate),
@@ -120,11 +122,12 @@ def _expected(estimate: SweepEstimateRecord | None) -> dict[str, float]:
 def _print_rows(
     planned: PlannedSweep,
     runs: Mapping[str, RunSummary],
+    taken: Mapping[str, float],
     estimate: SweepEstimateRecord | None,
     how: How,
 ) -> None:
     trials = [trial.record() for trial in planned.trials]
-    print_table(HEADER, trial_rows(trials, runs, _expected(estimate)))
+    print_table(HEADER, trial_rows(trials, runs, _expected(estimate), taken))
     done = [trial for trial in trials if trial.key in runs and runs[trial.key].state.is_result]
     most = "at most " if how.options.until_significant else ""
     note(f"{counted(len(trials), 'trial')}, {most}{len(trials) - len(done)} to be run")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from resnet_cluster.results import RunSummary, SweepSummary, SweepTrial
+    from resnet_cluster.results import RunSummary, SweepOutcomeRecord, SweepSummary, SweepTrial
 
 KEY_LENGTH = 12
 """Of a key, for people: the whole of it is in JSON."""
@@ -93,14 +93,16 @@ def expected_hours(sweep: SweepSummary, runs: Mapping[str, RunSummary]) -> dict[
     return found
 
 
-def taken_hours(sweep: SweepSummary, runs: Mapping[str, RunSummary]) -> dict[str, float]:
-    """Hours of each trial in all attempts at the sweep that have ended, by key.
+def taken_hours(
+    outcomes: Iterable[SweepOutcomeRecord], runs: Mapping[str, RunSummary]
+) -> dict[str, float]:
+    """Hours of each trial in attempts at a sweep, by key.
 
     Where trials share a GPU or a process, each has its part: what `hours_used` knows nothing of.
     """
     found: dict[str, float] = {}
     key_of = {run.run_id: key for key, run in runs.items()}
-    for outcome in sweep.outcomes:
+    for outcome in outcomes:
         for trial in outcome.trials:
             if (key := key_of.get(trial.run_id)) is not None:
                 found[key] = found.get(key, 0.0) + trial.hours

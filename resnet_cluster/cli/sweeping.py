@@ -72,7 +72,12 @@ def run(
         _print_state(sweep, store, how.output)
         return
     todo = to_do(planned.trials, wanted, store, runs_root(), is_rerun=how.rerun)
-    launch = _launch(planned, how, pricing(planned, wanted, existing, how))
+    before = {
+        place: runs[trial.key].state.value
+        for place, trial in enumerate(planned.trials)
+        if place not in wanted and trial.key in runs
+    }
+    launch = _launch(planned, how, pricing(planned, wanted, existing, how), before)
     if how.detach:
         sweep = detach_sweep(todo, runs_root(), launch)
         note(f"look at it with `resnet-cluster status {sweep.name}`")
@@ -86,6 +91,8 @@ def run(
     note(f"{sweep.name} ({sweep.sweep_id}): {ended.state}, {ended.message}")
     if ended.is_over_budget:
         note("the same command goes on with a larger --max-gpu-hours or --max-disk")
+    elif ended.state is RunState.CANCELLED:
+        note("the same command goes on")
     leave(ended, launched.signal)
 
 
@@ -246,7 +253,9 @@ def _claimed(planned: PlannedSweep, how: How) -> SweepSummary:
     )
 
 
-def _launch(planned: PlannedSweep, how: How, pricing: Pricing) -> SweepLaunch:
+def _launch(
+    planned: PlannedSweep, how: How, pricing: Pricing, ended: Mapping[int, str]
+) -> SweepLaunch:
     from resnet_cluster.cluster.sweep_launch import SweepLaunch
 
     names = [trial.name for trial in planned.trials]
@@ -255,13 +264,19 @@ def _launch(planned: PlannedSweep, how: How, pricing: Pricing) -> SweepLaunch:
         claim=lambda: _claimed(planned, how),
         options=how.options,
         pricing=pricing,
-        display=lambda sweep, out, err: _display(sweep, names, pricing, how, out, err),
+        display=lambda sweep, out, err: _display(sweep, names, ended, pricing, how, out, err),
     )
 
 
 @contextlib.contextmanager
 def _display(
-    sweep: SweepSummary, names: list[str], pricing: Pricing, how: How, out: TextIO, err: TextIO
+    sweep: SweepSummary,
+    names: list[str],
+    ended: Mapping[int, str],
+    pricing: Pricing,
+    how: How,
+    out: TextIO,
+    err: TextIO,
 ) -> Iterator[TellTrial]:
     from resnet_cluster.cli.sweep_display import sweep_display
 
@@ -278,5 +293,6 @@ def _display(
         err=err,
         share=1 / (pricing.trials_per_gpu * pricing.pack),
         may_leave_out=how.options.until_significant,
+        ended=ended,
     ) as tell:
         yield tell

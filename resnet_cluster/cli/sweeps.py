@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from resnet_cluster.cli.output import (
@@ -24,7 +25,13 @@ from resnet_cluster.cli.sweep_rows import (
 )
 
 if TYPE_CHECKING:
-    from resnet_cluster.results import AttemptEnded, ResultStore, SweepSummary
+    from resnet_cluster.results import (
+        AttemptEnded,
+        ResultStore,
+        RunSummary,
+        SweepOutcomeRecord,
+        SweepSummary,
+    )
 
 
 def found_sweep(reference: str) -> SweepSummary | None:
@@ -96,6 +103,7 @@ def print_trials(
     id alone is on stdout then."""
     from resnet_cluster.cli.estimates import estimate_object, outcome_lines
     from resnet_cluster.cli.sweep_seeds import verdict_lines, verdict_object
+    from resnet_cluster.cluster.metering import outcomes_so_far
     from resnet_cluster.cluster.sweep_plan import trial_runs
     from resnet_cluster.results import load_sweep
 
@@ -105,7 +113,8 @@ def print_trials(
     if [run for run in runs.values() if is_newly_lost(run)]:
         store.ingest()
         runs = trial_runs(newest.trials, store)
-    expected, taken = expected_hours(newest, runs), taken_hours(newest, runs)
+    outcomes = outcomes_so_far(newest.sweep_dir)
+    expected, taken = expected_hours(newest, runs), taken_hours(outcomes, runs)
     if output is Output.json:
         print_json(
             {
@@ -122,13 +131,18 @@ def print_trials(
         )
         return
     print_table(HEADER, trial_rows(newest.trials, runs, expected, taken), err=is_followed)
-    hours = sum(taken.get(key, hours_used(run)) for key, run in runs.items())
-    unit = newest.outcomes[-1].unit if newest.outcomes else "hours of workers"
-    note(f"{hours:.3f} {unit} used")
+    note(_used(outcomes, runs))
     for line in outcome_lines(newest):
         note(line)
     for line in verdict_lines(newest.trials, runs) if is_gated else ():
         note(line)
+
+
+def _used(outcomes: Sequence[SweepOutcomeRecord], runs: Mapping[str, RunSummary]) -> str:
+    """Hours of all attempts, of trials that are no longer asked for too."""
+    if not outcomes:
+        return f"{sum(map(hours_used, runs.values())):.3f} hours of workers used"
+    return f"{sum(outcome.hours for outcome in outcomes):.3f} {outcomes[-1].unit} used"
 
 
 def wait_for(sweep: SweepSummary, timeout: float | None) -> AttemptEnded:

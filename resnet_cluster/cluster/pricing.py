@@ -150,7 +150,7 @@ class Pricing:
         if estimate is None:
             return
         limit, used = self.limits.max_gpu_hours, self.hours_before
-        if limit is None or used + estimate.hours <= limit:
+        if limit is None or used + estimate.hours <= limit or used >= limit:  # told by `check`
             return
         before = f", after {used:.3g} that are used" if used else ""
         raise PreflightError(

@@ -192,7 +192,8 @@ def _check_invalid(
 ) -> None:
     if invalid and not (skips_invalid and has_others):
         told = "".join(f"\n  - {line}" for line in told_invalid(invalid))
-        what = "1 combination makes" if len(invalid) == 1 else f"{len(invalid)} combinations make"
+        number = len({point_text(each.point) for each in invalid})
+        what = "1 combination makes" if number == 1 else f"{number} combinations make"
         mend = "leave them out with --skip-invalid" if has_others else "none is left: vary others"
         raise UsageError(f"{what} no job:{told}", mend=mend)
 

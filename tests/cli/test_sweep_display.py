@@ -83,7 +83,9 @@ def test_the_live_table_has_running_trials_and_what_is_left(
     monkeypatch.setattr(display.time, "monotonic", lambda: float(next(clock)))
     stream = io.StringIO()
     target = Console(file=stream, width=100, force_terminal=True)
-    table = display._LiveTable(("first", "second", "third"), target, about="at most")
+    table = display._LiveTable(
+        ("first", "second", "third"), target, about="at most", ended={2: "SUCCEEDED"}
+    )
     ended = make_attempt_events(RunState.SUCCEEDED)
     table.tell(0, ended[0])
     table.tell(0, ended[1])
@@ -97,8 +99,8 @@ def test_the_live_table_has_running_trials_and_what_is_left(
     lines = [line.split() for line in text.getvalue().splitlines()]
     assert lines[2][:4] == ["first", "SUCCEEDED", "8.61", "%"]
     assert lines[3][:5] == ["second", "training", "2", "512", "0:01:30"]
-    assert lines[4] == ["third", "waiting"]
-    assert "1 of 3 ended, 1 running" in text.getvalue()
+    assert lines[4] == ["third", "SUCCEEDED"]  # before
+    assert "2 of 3 ended, 1 running" in text.getvalue()
     assert "used, at most " in text.getvalue()
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from factories import make_job, make_run_record, make_summary
 
 from resnet_cluster.cli.sweep_rows import HEADER, taken_hours, trial_objects, trial_rows
 from resnet_cluster.results import (
-    RunState,
     SweepOutcomeRecord,
-    SweepRecord,
-    SweepSummary,
     SweepTrial,
     TrialOutcome,
 )
@@ -32,22 +27,8 @@ def outcome(attempt: int, hours: dict[str, float]) -> SweepOutcomeRecord:
 
 
 def test_hours_are_the_part_that_each_trial_took_in_all_attempts() -> None:
-    sweep = SweepSummary(
-        record=SweepRecord(
-            sweep_id="s-1",
-            name="sweep",
-            job={},
-            dataset_name="cifar10",
-            dataset_sha256="0" * 64,
-            training_semantics=1,
-            command="ablate",
-        ),
-        plans=(),
-        sweep_dir=Path("s-1"),
-        state=RunState.SUCCEEDED,
-        outcomes=(outcome(1, {"r-0": 0.25, "r-1": 0.25}), outcome(2, {"r-1": 0.5, "r-9": 8.0})),
-    )
-    taken = taken_hours(sweep, RUNS)
+    outcomes = (outcome(1, {"r-0": 0.25, "r-1": 0.25}), outcome(2, {"r-1": 0.5, "r-9": 8.0}))
+    taken = taken_hours(outcomes, RUNS)
     assert taken == {TRIALS[0].key: 0.25, TRIALS[1].key: 0.75}
     column = HEADER.index("hours")
     assert [row[column] for row in trial_rows(TRIALS, RUNS, taken=taken)] == ["0.250", "0.750", ""]

@@ -13,7 +13,14 @@ from resnet_cluster.cluster import metering
 from resnet_cluster.cluster.capacity import Cluster
 from resnet_cluster.cluster.key_claim import give_key
 from resnet_cluster.cluster.limits import Limits
-from resnet_cluster.cluster.metering import Meter, folder_bytes, hours_of, hours_used, unit_of
+from resnet_cluster.cluster.metering import (
+    Meter,
+    folder_bytes,
+    hours_of,
+    hours_used,
+    outcomes_so_far,
+    unit_of,
+)
 from resnet_cluster.cluster.sweep_order import SweepOptions, TrialOrder
 from resnet_cluster.results import (
     AttemptEnded,
@@ -160,8 +167,10 @@ def test_a_killed_drivers_last_note_counts_once_its_attempt_has_ended(sweep_dir:
     killed.look({0: 3600.0})
     assert hours_used(sweep_dir) == 0  # it may be alive
     assert list(sweep_dir.glob("usage-001.json"))
+    assert [outcome.hours for outcome in outcomes_so_far(sweep_dir)] == [1]
     EventLog(sweep_dir).record(AttemptEnded(attempt=1, state=RunState.LOST))
     assert hours_used(sweep_dir) == 1
+    assert [outcome.hours for outcome in outcomes_so_far(sweep_dir)] == [1]
     assert not list(sweep_dir.glob("usage-*"))
     assert hours_used(sweep_dir) == 1
 
