@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def print_plan(planned: PlannedSweep, how: How) -> None:
     """The trials, what was found of them, what would refuse them, and what they would take."""
     from resnet_cluster.cluster.connection import needed_address
+    from resnet_cluster.cluster.metering import outcomes_so_far
 
     if how.detach:
         needed_address(how.address)
@@ -29,7 +30,8 @@ def print_plan(planned: PlannedSweep, how: How) -> None:
     estimate = None
     if not failures:
         estimate, failures = _priced(planned, existing, runs, how)
-    taken = taken_hours(existing.outcomes if existing else (), runs)
+    outcomes = outcomes_so_far(existing.sweep_dir) if existing else ()
+    taken = taken_hours(outcomes, runs)
     if how.output is Output.json:
         _print_object(planned, runs, taken, estimate, failures)
     else:
@@ -129,6 +131,7 @@ def _print_rows(
     trials = [trial.record() for trial in planned.trials]
     print_table(HEADER, trial_rows(trials, runs, _expected(estimate), taken))
     done = [trial for trial in trials if trial.key in runs and runs[trial.key].state.is_result]
+    done = [] if how.rerun else done
     most = "at most " if how.options.until_significant else ""
     note(f"{counted(len(trials), 'trial')}, {most}{len(trials) - len(done)} to be run")
     if estimate is None and how.options.limits.needs_probe and len(done) == len(trials):

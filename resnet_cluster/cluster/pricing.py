@@ -16,6 +16,7 @@ from resnet_cluster.cluster.connection import chosen_address, connected
 from resnet_cluster.cluster.limits import Limits
 from resnet_cluster.cluster.metering import GB, hours_of, unit_of
 from resnet_cluster.cluster.noise import NOISE_NAME, noise_in
+from resnet_cluster.cluster.packs import packs_of
 from resnet_cluster.cluster.signals import StopRequest, signals_to
 from resnet_cluster.cluster.submission import PlannedJob
 from resnet_cluster.errors import PreflightError
@@ -166,7 +167,12 @@ class Pricing:
         if cluster.address is None and (warning := busy_machine(os.getloadavg()[0], cluster)):
             self.note(warning, stream)
         probes, device = self._probes(cluster, at_once, heed, stream)
-        trials = tuple(self._trial(work, probes, cluster) for work in self.works)
+        packs = packs_of((work.planned.job for work in self.works), self.pack)
+        size_of = {place: len(pack) for pack in packs for place in pack}
+        trials = tuple(
+            self._trial(work, probes, cluster, size_of[place])
+            for place, work in enumerate(self.works)
+        )
         return SweepEstimateRecord(
             attempt=1,
             device=device,
@@ -216,14 +222,16 @@ class Pricing:
         ]
         return probes, timings[0].device
 
-    def _trial(self, work: Work, probes: Sequence[Probe], cluster: Cluster) -> TrialEstimate:
+    def _trial(
+        self, work: Work, probes: Sequence[Probe], cluster: Cluster, pack: int
+    ) -> TrialEstimate:
         job = work.planned.job
         estimate = estimate_run(work.load, probes)
         return TrialEstimate(
             key=work.planned.plan.key,
             name=job.name,
             seconds=estimate.seconds,
-            hours=hours_of(job, estimate.held_s, cluster, self.trials_per_gpu, self.pack),
+            hours=hours_of(job, estimate.held_s, cluster, self.trials_per_gpu, pack),
             disk_bytes=estimate.disk_bytes,
         )
 

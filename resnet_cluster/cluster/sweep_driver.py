@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +68,7 @@ class SweepDriver:
     number: int = 0
     _seen: dict[int, set[str]] = field(default_factory=dict)
     _progress: dict[int, Progress] = field(default_factory=dict)
+    _num_failures: Counter[int] = field(default_factory=Counter)
     _num_stopped: int = 0
     _over_budget: str = ""
     _failure: BaseException | None = None
@@ -182,6 +184,8 @@ class SweepDriver:
         for index in watch.touched():
             order = self.orders[index]
             self._tell_events(index)
+            # One of a pack is known to have failed before the others have ended.
+            watch.has_failed |= self._num_failures[index] > self.options.retries
             if index in watch.running:
                 continue
             if order.job.resources.workers > 1:
@@ -205,6 +209,8 @@ class SweepDriver:
 
         for name, record in EventLog(order.actual_run_dir).read(known=seen, on_damaged=on_damaged):
             seen.add(name)
+            if isinstance(record, AttemptEnded) and record.state is RunState.FAILED:
+                self._num_failures[index] += 1
             self.tell(order.place, record)
 
     def _record_stopped(self, index: int, epoch: int) -> None:

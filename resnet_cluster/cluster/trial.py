@@ -94,14 +94,18 @@ def _ended(task: TrialTask) -> RunState | None:
 
 
 def _result(task: TrialTask) -> RunState | None:
-    """The end of a run that needs no more: one of its pack has failed, and all are tried again."""
-    log = EventLog(task.run_dir)
-    name = f"attempt-{last_attempt(log):03d}-ended"
-    if not task.is_packed or name not in log.names():
+    """The end of a run that needs no more: one of its pack has failed, and all are tried again.
+
+    That is a result, or that somebody has stopped it since the sweep's attempt began.
+    """
+    log, name = EventLog(task.run_dir), f"attempt-{task.sweep_attempt:03d}-started"
+    own_end = f"attempt-{last_attempt(log):03d}-ended"
+    if not task.is_packed or own_end not in log.names():
         return None
-    ended = log.load(name)
+    ended, began = log.load(own_end), EventLog(task.sweep_dir).load(name)
     assert isinstance(ended, AttemptEnded)
-    return ended.state if ended.state.is_result else None
+    is_stopped = ended.state is RunState.CANCELLED and ended.at > began.at
+    return ended.state if ended.state.is_result or is_stopped else None
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,9 @@ def _attempt_here(task: TrialTask) -> AttemptEnded:
         events.reserve_space()
         with output_in(folder.worker_log(number, 0)):
             _train(task, folder, number)
+    except Exception as error:  # its log cannot be written, or there is no space
+        why = explain(error, folder)
+        events.record(AttemptEnded(attempt=number, state=RunState.FAILED, message=why))
     finally:
         events.release_space()
         heartbeat.close()
@@ -166,7 +173,7 @@ def _train(task: TrialTask, folder: RunFolder, number: int) -> None:
         torch.set_num_threads(task.num_cpus)
         outcome = training.run(job, load_manifest(str(task.dataset_folder)), context)
     except Exception as error:  # whatever it was, the attempt gets an end
-        logging.exception("the trial failed")
+        logging.exception("%s failed", task.run_dir.name)
         context.end(RunState.FAILED, explain(error, folder))
     else:
         context.end(RunState(outcome.state), outcome.message or place(outcome))

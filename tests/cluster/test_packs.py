@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,16 @@ def let_attempts_end(monkeypatch: pytest.MonkeyPatch, end: Ending) -> None:
     monkeypatch.setattr(trial, "_attempt_here", attempt)
 
 
+def test_an_attempt_whose_log_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (task,) = make_tasks(tmp_path, 1)
+    begun = trial._begun(task)
+    (task.run_dir / "logs").write_text("in the way")
+    ended = trial._attempt_here(begun)
+    assert ended.state is RunState.FAILED
+    assert "FileExistsError" in ended.message
+    assert "logs" in ended.message
+
+
 def num_attempts(task: TrialTask) -> int:
     return len([name for name in EventLog(task.run_dir).names() if name.endswith("-ended")])
 
@@ -136,19 +147,26 @@ def num_attempts(task: TrialTask) -> int:
 def test_one_that_fails_leaves_the_others_and_is_tried_again_alone(
     tmp_path: Path, reports: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tasks = make_tasks(tmp_path, 3)
+    """One that was stopped meanwhile is left alone too; another attempt at the sweep goes on."""
+    tasks = make_tasks(tmp_path, 4)
+    first = {"r-1": RunState.FAILED, "r-2": RunState.DIVERGED, "r-3": RunState.CANCELLED}
 
     def end(task: TrialTask, number: int) -> RunState:
-        is_first = task.run_dir.name == "r-1" and number == 1
-        return RunState.FAILED if is_first else RunState.SUCCEEDED
+        return first.get(task.run_dir.name, RunState.SUCCEEDED) if number == 1 else later
 
+    later = RunState.SUCCEEDED
     let_attempts_end(monkeypatch, end)
+    sweep = EventLog(tasks[0].sweep_dir)
+    sweep.record(AttemptStarted(attempt=1, owner="here:1"))
     with pytest.raises(RunFailedError, match="the attempt at r-1 failed"):
-        trial.run_trial({"trials": [0, 1, 2]}, tasks)
+        trial.run_trial({"trials": [0, 1, 2, 3]}, tasks)
     assert reports == []
-    trial.run_trial({"trials": [0, 1, 2]}, tasks)
+    trial.run_trial({"trials": [0, 1, 2, 3]}, tasks)
     assert reports == [{"state": "SUCCEEDED"}]
-    assert [num_attempts(task) for task in tasks] == [1, 2, 1]
+    assert [num_attempts(task) for task in tasks] == [1, 2, 1, 1]
+    sweep.record(AttemptStarted(attempt=2, owner="here:1"))
+    trial.run_trial({"trials": [0, 1, 2, 3]}, [replace(task, sweep_attempt=2) for task in tasks])
+    assert [num_attempts(task) for task in tasks] == [1, 2, 1, 2]
 
 
 def test_all_of_a_pack_run_at_once_and_share_its_cores(
