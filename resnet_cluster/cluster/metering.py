@@ -71,11 +71,12 @@ def hours_used(sweep_dir: Path) -> float:
 
 def outcomes_so_far(sweep_dir: Path) -> tuple[SweepOutcomeRecord, ...]:
     """What attempts at a sweep have taken, and the one that goes on until its last note."""
-    found = list(_outcomes(sweep_dir))
+    found = {outcome.attempt: outcome for outcome in _outcomes(sweep_dir)}
     for note in sorted(sweep_dir.glob(f"{_NOTE}*.json")):
         with contextlib.suppress(OSError, ValueError):
-            found.append(SweepOutcomeRecord.model_validate_json(note.read_bytes(), strict=False))
-    return tuple(found)
+            noted = SweepOutcomeRecord.model_validate_json(note.read_bytes(), strict=False)
+            found.setdefault(noted.attempt, noted)
+    return tuple(found.values())
 
 
 def _outcomes(sweep_dir: Path) -> Iterator[SweepOutcomeRecord]:

@@ -247,7 +247,7 @@ def busy_machine(load: float, cluster: Cluster) -> str:
         return ""
     return (
         f"warning: this machine is busy with other work (load {load:.1f} on {cluster.num_cpus} "
-        "cores), and what is timed now takes longer than it will take later"
+        "cores), and what is timed now says little of what it takes on a free one"
     )
 
 

@@ -162,16 +162,26 @@ def test_a_folder_is_looked_at_again_while_its_trial_runs(
     assert seen == ["r-0", "r-1", "r-1", "r-1"]
 
 
-def test_a_killed_drivers_last_note_counts_once_its_attempt_has_ended(sweep_dir: Path) -> None:
+def test_a_killed_drivers_last_note_counts_once_its_attempt_has_ended(
+    sweep_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **more: object) -> None:
+        raise PermissionError
+
     killed = meter(sweep_dir)
     killed.look({0: 3600.0})
     assert hours_used(sweep_dir) == 0  # it may be alive
     assert list(sweep_dir.glob("usage-001.json"))
     assert [outcome.hours for outcome in outcomes_so_far(sweep_dir)] == [1]
+    kept = (sweep_dir / "usage-001.json").read_bytes()
     EventLog(sweep_dir).record(AttemptEnded(attempt=1, state=RunState.LOST))
     assert hours_used(sweep_dir) == 1
     assert [outcome.hours for outcome in outcomes_so_far(sweep_dir)] == [1]
     assert not list(sweep_dir.glob("usage-*"))
+    (sweep_dir / "usage-001.json").write_bytes(kept)
+    monkeypatch.setattr(Path, "unlink", refuse)  # a storage that may only be read
+    assert [outcome.hours for outcome in outcomes_so_far(sweep_dir)] == [1]
+    assert list(sweep_dir.glob("usage-001.json"))
     assert hours_used(sweep_dir) == 1
 
 
