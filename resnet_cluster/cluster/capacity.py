@@ -1,12 +1,13 @@
-"""What a cluster has, and what a job takes of it. Knows nothing of Ray, so that a plan is quick."""
+"""What a cluster has, and what a job takes of it.
+
+Knows nothing of Ray, so that a plan is quick, and of torch only where this machine is looked at.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-
-import torch
 
 from resnet_cluster.spec import JobSpec
 
@@ -82,5 +83,7 @@ def concurrency(jobs: Iterable[JobSpec], cluster: Cluster, trials_per_gpu: int =
 
 def own_machine() -> Cluster:
     """What an embedded cluster will have."""
+    import torch
+
     cores, gpus = len(os.sched_getaffinity(0)), torch.cuda.device_count()
     return Cluster(address=None, num_cpus=cores, num_gpus=gpus, num_nodes=1)

@@ -7,15 +7,17 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from resnet_cluster.cluster.capacity import Cluster, share_of
 from resnet_cluster.cluster.key_claim import key_owner
 from resnet_cluster.cluster.packs import packs_of
-from resnet_cluster.cluster.sweep_order import SweepOptions, TrialOrder
 from resnet_cluster.files import write_whole
 from resnet_cluster.results import EventLog, SweepOutcomeRecord, TrialOutcome, load_sweep
 from resnet_cluster.spec import JobSpec
+
+if TYPE_CHECKING:
+    from resnet_cluster.cluster.sweep_order import SweepOptions, TrialOrder
 
 LOOK_EVERY_S = 5.0
 """Between looks at the disk, and notes of what is used: as old is a killed driver's last one."""

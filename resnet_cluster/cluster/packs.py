@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from resnet_cluster.cluster.sweep_order import SweepOptions
 from resnet_cluster.errors import UsageError
 from resnet_cluster.spec import JobSpec, PaperNetSpec
+
+if TYPE_CHECKING:
+    from resnet_cluster.cluster.sweep_order import SweepOptions
 
 
 def packs_of(jobs: Iterable[JobSpec], size: int) -> tuple[tuple[int, ...], ...]:

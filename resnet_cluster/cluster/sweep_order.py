@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from resnet_cluster.cluster.capacity import Cluster, share_of
 from resnet_cluster.cluster.key_claim import key_owner
@@ -16,11 +16,13 @@ from resnet_cluster.cluster.trial_task import TrialTask
 from resnet_cluster.files import write_whole
 from resnet_cluster.results import AnyRecord, RunRecord
 from resnet_cluster.spec import JobSpec, load_resolved
-from resnet_cluster.training import Progress
+
+if TYPE_CHECKING:
+    from resnet_cluster.training import Progress
 
 ORDER_NAME = "order.json"
 
-TellTrial = Callable[[int, Progress | AnyRecord | str], None]
+TellTrial: TypeAlias = "Callable[[int, Progress | AnyRecord | str], None]"
 """Called with the place of a trial in its sweep, and news of it; -1 is the sweep itself."""
 
 SchedulerName = Literal["none", "asha"]
