@@ -51,7 +51,6 @@ FIRST, BETWEEN = -2, -1
 LAST = (
     "test_running_cluster.py",
     "test_own_network.py",
-    "test_measuring.py",
     "test_photographs_through_ray.py",
 )
 

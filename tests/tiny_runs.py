@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from sandbox import Command, Sandbox
+from sandbox import Command, Result, Sandbox
 
 from resnet_cluster.checkpoints import load_weights
 
@@ -34,6 +35,15 @@ _TINY: dict[str, Any] = {
     },
     "resources": {"workers": 2, "checkpoint_every_steps": CHECKPOINT_EVERY},
 }
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run that nobody disturbed, and the command that made it."""
+
+    sandbox: Sandbox
+    result: Result
+    run_dir: Path
 
 
 def tiny_job(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -9,15 +9,15 @@ import pytest
 from prepared import prepare_digits
 from ranks import shared_server
 from sandbox import Sandbox
-from tiny_runs import tiny_job
+from tiny_runs import Done, only_run, tiny_job
 
 from resnet_cluster.spec import JobSpec
 
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data folder, with scikit-learn's digits enlarged to 32x32."""
-    return prepare_digits(tmp_path_factory.mktemp("digits"), image_size=32).parent
+    """The data folder, with scikit-learn's digits enlarged to 16x16."""
+    return prepare_digits(tmp_path_factory.mktemp("digits"), image_size=16).parent
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +49,14 @@ def sandbox(digits: Path) -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
         sandbox.environment["RESNET_CLUSTER_DATA"] = str(digits)
         yield sandbox
+
+
+@pytest.fixture(scope="session")
+def done(digits: Path) -> Iterator[Done]:
+    """The tiny job, submitted and done."""
+    with Sandbox() as sandbox:
+        sandbox.environment["RESNET_CLUSTER_DATA"] = str(digits)
+        job = tiny_job({"evaluate": {"predictions_gb": 1e-4}})  # no room for those of ten crops
+        result = sandbox.run("submit", sandbox.write_job(job))
+        assert result.code == 0, result.err
+        yield Done(sandbox, result, only_run(sandbox))

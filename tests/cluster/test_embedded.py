@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import signal
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from tiny_runs import (
     EPOCHS,
     NUM_EPOCHS,
     STEPS_PER_EPOCH,
+    Done,
     assert_same_weights,
     checkpoint_steps,
     events,
@@ -25,25 +24,6 @@ from tiny_runs import (
 )
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-@dataclass(frozen=True)
-class Done:
-    """A run that nobody disturbed, and the command that made it."""
-
-    sandbox: Sandbox
-    result: Result
-    run_dir: Path
-
-
-@pytest.fixture(scope="module")
-def done(digits: Path) -> Iterator[Done]:
-    """The tiny job, submitted and done."""
-    with Sandbox() as sandbox:
-        sandbox.environment["RESNET_CLUSTER_DATA"] = str(digits)
-        result = sandbox.run("submit", sandbox.write_job(tiny_job()))
-        assert result.code == 0, result.err
-        yield Done(sandbox, result, only_run(sandbox))
 
 
 class TestDone:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from sandbox import Sandbox
-from tiny_runs import events, only_run, tiny_job
+from tiny_runs import Done, events, only_run
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def test_two_workers_measure_what_one_process_does(sandbox: Sandbox) -> None:
-    job = tiny_job({"train.epochs": 1, "evaluate": {"predictions_gb": 0}, "resources": {}})
-    trained = sandbox.run("submit", sandbox.write_job(job))
-    assert trained.code == 0, trained.err
+def test_two_workers_measure_what_one_process_does(done: Done, sandbox: Sandbox) -> None:
+    shutil.copytree(done.sandbox.runs, sandbox.runs)
     run_dir = only_run(sandbox)
-
     options = ("evaluate", "tiny", "--protocol", "ten-crop", "-o", "json")
     found = sandbox.run(*options, "--workers", "2", "--predictions-gb", "1")
     assert found.code == 0, found.err
     (name,) = [name for name in events(run_dir) if name.startswith("evaluation-ten-crop")]
     figure = found.json()
     assert figure["errors"] == events(run_dir)[name]["errors"]
-    files = sorted(path.name for path in run_dir.glob("predictions/*/*"))
+    files = sorted(path.name for path in run_dir.glob("predictions/ten-crop*/*"))
     assert files == ["000-of-002.npy", "001-of-002.npy", "contents.json"]
 
     (run_dir / "events" / f"{name}.json").unlink()

@@ -298,7 +298,7 @@ def test_a_trial_that_fails_is_tried_again_and_the_others_go_on(
 
 
 def test_asha_stops_trials_early_and_they_fill_no_cell(sandbox: Sandbox) -> None:
-    rates = "0.05,0.04,0.06,1e-7,2e-7,3e-7"
+    rates = "0.05,0.04,1e-7,2e-7"
     words = ("ablate", write(sandbox), "--vary", f"train.lr={rates}", "--scheduler", "asha")
     done = sandbox.run(*words)
     assert done.code == 0, done.err
@@ -316,9 +316,9 @@ def test_asha_stops_trials_early_and_they_fill_no_cell(sandbox: Sandbox) -> None
     whole = [trial for trial in found["trials"] if trial["state"] == "SUCCEEDED"]
     assert all(trial["top1_err"] is not None for trial in whole)
     again = sandbox.run(*words)
-    assert (again.code, "6 trials, 0 to be run" in again.err) == (0, True), again.err
+    assert (again.code, "4 trials, 0 to be run" in again.err) == (0, True), again.err
     rest = sandbox.run("ablate", write(sandbox), "--vary", f"train.lr={rates}", "--dry-run")
-    assert f"6 trials, {len(stopped)} to be run" in rest.err
+    assert f"4 trials, {len(stopped)} to be run" in rest.err
 
 
 def test_seeds_are_spent_until_a_pair_is_settled(sandbox: Sandbox) -> None:

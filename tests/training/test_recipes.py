@@ -71,6 +71,7 @@ class Recipe:
 
 
 SMALLEST = ("train.global_batch_size=4", "train.bn_group=2")
+SMALL_VIEW = "data.view={resize: 72, size: 64}"
 SMALL = ("train.global_batch_size=8", "train.bn_group=4")
 MILESTONES = "train.schedule.milestones=[3, 5]"
 CIFAR = (*SMALL, MILESTONES)
@@ -99,6 +100,7 @@ RECIPES = {
         "imagenet_r50",
         (
             *SMALLEST,
+            SMALL_VIEW,
             "train.precision=off",
             "data.crop={kind: random_resized, size: 64}",
             "train.warmup.length=2",
@@ -110,6 +112,7 @@ RECIPES = {
         "imagenet_r50",
         (
             *SMALLEST,
+            SMALL_VIEW,
             "train.precision=off",
             "data.crop={kind: random_resized, size: 64}",
             "train.warmup.length=2",
