@@ -5,7 +5,8 @@
         assert result.code == 0
 
 All that is started in it carries RESNET_CLUSTER_HOME in its environment: by that it is found, and
-nothing else on the machine is ever touched. Leaving the block fails where anything is left.
+nothing else on the machine is ever touched. (Ray's agents write their titles over it: those have
+their logs open in the sandbox.) Leaving the block fails where anything is left.
 """
 
 from __future__ import annotations
@@ -86,10 +87,20 @@ class Sandbox:
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if mark in (folder / "environ").read_bytes():
-                    line = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+                line = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
+                if mark in (folder / "environ").read_bytes() or (
+                    line.startswith(b"ray::") and self._is_open_in(folder / "fd")
+                ):
                     found[int(folder.name)] = line.decode(errors="replace").strip()
         return found
+
+    def _is_open_in(self, descriptors: Path) -> bool:
+        """Whether a process has a file of this sandbox open."""
+        for each in descriptors.iterdir():
+            with contextlib.suppress(OSError):  # it was closed meanwhile
+                if os.readlink(each).startswith(f"{self.folder}/"):
+                    return True
+        return False
 
     def kill(self) -> None:
         """End every process of this sandbox."""

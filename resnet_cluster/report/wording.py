@@ -107,7 +107,7 @@ def run_note(figure: Measured) -> str:
 
 
 def uses_text(uses: UsesOfTestSet) -> str:
-    """`The test images of digits have been used 11 times, by 2 runs: 1 figure, ...`."""
+    """`The test images of digits have been used 11 times, with 2 runs begun: 1 figure, ...`."""
     kinds = (
         (uses.num_figures, "figure"),
         (uses.num_observed, "error observed while training"),
@@ -117,8 +117,8 @@ def uses_text(uses: UsesOfTestSet) -> str:
     )
     parts = [_numbered(number, kind) for number, kind in kinds if number]
     return (
-        f"The test images of {uses.name} have been used {_numbered(uses.total, 'time')}, by "
-        f"{_numbered(uses.num_runs, 'run')}: {', '.join(parts)}."
+        f"The test images of {uses.name} have been used {_numbered(uses.total, 'time')}, with "
+        f"{_numbered(uses.num_runs, 'run')} begun: {', '.join(parts)}."
     )
 
 

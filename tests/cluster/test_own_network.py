@@ -27,7 +27,7 @@ def test_the_page_holds_what_it_promises(sandbox: Sandbox) -> None:
     own.write_text(example("python"))
     job = sandbox.folder / "wide.yaml"
     job.write_text(example("yaml"))
-    options = ["--set", "train.epochs=3", "--workers", "2"]
+    options = ["--set", "train.epochs=10", "--set", "model.options.width=1", "--workers", "2"]
     first = sandbox.run("submit", job, *options)
     assert first.code == 0, first.err
     run_dir = sandbox.runs / first.out.strip()
@@ -59,7 +59,7 @@ def assert_measured_by_its_own_source(sandbox: Sandbox, own: Path) -> None:
         for each in json.loads(sandbox.run("report", "-o", "json").out)
     }
     assert report == {
-        ("wide_net(dropout=0.1, width=2)", "single"),
-        ("wide_net(dropout=0.1, width=2)", "flip-softmax"),
-        ("wide_net(dropout=0.1, width=2)", "ten-crop-16pad4-softmax"),
+        ("wide_net(dropout=0.1, width=1)", "single"),
+        ("wide_net(dropout=0.1, width=1)", "flip-softmax"),
+        ("wide_net(dropout=0.1, width=1)", "ten-crop-16pad4-softmax"),
     }

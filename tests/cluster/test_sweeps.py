@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from sandbox import Sandbox
-from tiny_runs import EPOCHS, NUM_EPOCHS, assert_same_weights, events, tiny_job
+from tiny_runs import EPOCHS, assert_same_weights, checkpoint_steps, events, tiny_job
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -239,7 +239,7 @@ def test_trials_of_several_workers_go_one_after_the_other(
 ) -> None:
     job = write(sandbox, {})
     command = sandbox.start("ablate", job, "--depths", "8", "--shortcuts", "A,none")
-    wait_for_epochs(sandbox, NUM_EPOCHS + 1)
+    sandbox.wait_for(lambda: len([run for run in run_dirs(sandbox) if checkpoint_steps(run)]) == 2)
     assert sandbox.run("stop", "tiny_sweep").code == 0
     assert command.finish().code == 103
     assert states(sandbox)[0] == "SUCCEEDED"
@@ -249,15 +249,18 @@ def test_trials_of_several_workers_go_one_after_the_other(
     assert_same_weights(run_of(sandbox, "tiny_sweep-d8-a"), reference)
 
 
-def trial_pids(sandbox: Sandbox) -> list[int]:
-    """Processes that train a trial."""
-    return [pid for pid, line in sandbox.processes().items() if line.startswith("ray::ImplicitF")]
+def wait_for_an_epoch(sandbox: Sandbox, name: str, *, attempt: int) -> int:
+    """Until an attempt at a trial has recorded one; returns the process that trains it."""
 
+    def is_there() -> bool:
+        found = [events(run) for run in run_dirs(sandbox)]
+        (own,) = [run for run in found if run.get("run", {}).get("name") == name] or [{}]
+        epochs = [own[each] for each in own if each.startswith("epoch-")]
+        return any(epoch["attempt"] == attempt for epoch in epochs)
 
-def has_epoch_of_second_attempt(sandbox: Sandbox) -> bool:
-    """Whether an epoch of any trial's second attempt is recorded."""
-    epochs = (json.loads(path.read_bytes()) for path in sandbox.runs.glob("r-*/events/epoch-*"))
-    return any(epoch["attempt"] == 2 for epoch in epochs)
+    sandbox.wait_for(is_there)
+    started = events(run_of(sandbox, name))[f"attempt-{attempt:03d}-started"]
+    return int(started["owner"].rpartition(":")[2])
 
 
 def test_a_trial_that_fails_is_tried_again_and_the_others_go_on(
@@ -271,27 +274,20 @@ def test_a_trial_that_fails_is_tried_again_and_the_others_go_on(
     assert states(sandbox) == ["SUCCEEDED", "DIVERGED"]
     again = sandbox.run("ablate", write(sandbox), *lists)
     assert "2 trials, 0 to be run" in again.err
-    words = ("ablate", write(sandbox), "--vary", "train.lr=0.01,0.02,0.03", "--name", "broken")
-    before = num_epochs(sandbox)
-    command = sandbox.start(*words, "--set", "train.epochs=12")
-    wait_for_epochs(sandbox, before + 2)
-    os.kill(trial_pids(sandbox)[0], signal.SIGKILL)
-    second = "r-*/events/attempt-002-training.json"
-    sandbox.wait_for(lambda: has_epoch_of_second_attempt(sandbox))  # which reads the data then
+    # The second lasts, so that the third begins after the first, and finds no data.
+    words = ("ablate", write(sandbox), "--vary", "train.epochs=4,20,5", "--name", "broken")
+    command = sandbox.start(*words)
+    os.kill(wait_for_an_epoch(sandbox, "broken-epochs4", attempt=1), signal.SIGKILL)
+    wait_for_an_epoch(sandbox, "broken-epochs4", attempt=2)
     (tmp_path / "data" / "digits" / "train.beton").rename(tmp_path / "away.beton")
     failed = command.finish()
     assert failed.code == 100, failed.err
     found = status(sandbox, "broken")
     assert [trial["state"] for trial in found["trials"]] == ["SUCCEEDED", "SUCCEEDED", "FAILED"]
     assert found["message"] == "2 of 3 trials done, 1 failed"
-    third = events(run_of(sandbox, "broken-lr0_03"))
+    third = events(run_of(sandbox, "broken-epochs5"))
     assert {"attempt-001-ended", "attempt-002-ended"} <= set(third)
-    named = {"broken-lr0_01", "broken-lr0_02"}
-    (killed,) = (
-        run
-        for run in (events(path.parents[1]) for path in sandbox.runs.glob(second))
-        if run["run"]["name"] in named
-    )
+    killed = events(run_of(sandbox, "broken-epochs4"))
     assert killed["attempt-001-ended"]["state"] == "LOST"
     assert killed["attempt-002-training"]["first_step"] > 0
     assert killed["attempt-002-ended"]["state"] == "SUCCEEDED"
