@@ -26,42 +26,41 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Share the tests out by files, and those that start Ray clusters as if they were one file.
+    """Share the tests out by files, and most that start Ray clusters as if they were one file.
 
-    They wait for half of their time, which the other process's tests make use of. Some files of
-    them are left for whichever process comes to its end first.
+    They wait for half of their time, which the other processes' tests make use of.
     """
     from xdist.scheduler import LoadFileScheduling
 
     class ClustersTogether(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = str(super()._split_scope(nodeid))
-            return "clusters" if _turn(file) == FIRST else file
+            return "clusters" if _turn(file) == 0 else file
 
     return ClustersTogether(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where processes share the tests, what takes longest comes first."""
+    """Where processes share the tests, what takes longest comes first: they end together."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: _turn(item.nodeid.partition("::")[0]))
 
 
-FIRST, BETWEEN = -2, -1
-LAST = (
+BY_THEMSELVES = (
     "test_running_cluster.py",
     "test_own_network.py",
     "test_photographs_through_ray.py",
 )
+"""Files of tests that start clusters, for another process than the one that has the others."""
 
 
 @functools.cache
 def _turn(file: str) -> int:
-    """When a file's turn is: of those that start clusters some are first and the others last."""
+    """When a file's turn is: 0 for most that start clusters, then the others, then all the rest."""
     path = PROJECT_ROOT / file
     if not (file.startswith("tests/cluster/") and "mark.cluster" in path.read_text()):
-        return BETWEEN
-    return LAST.index(path.name) if path.name in LAST else FIRST
+        return len(BY_THEMSELVES) + 1
+    return BY_THEMSELVES.index(path.name) + 1 if path.name in BY_THEMSELVES else 0
 
 
 @pytest.fixture(scope="session")
