@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sandbox import Sandbox
+from sandbox import PROGRAM, Sandbox
 from tiny_runs import EPOCHS, assert_same_weights, checkpoint_steps, events, tiny_job
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -103,7 +103,11 @@ def assert_priced(sandbox: Sandbox, err: str) -> None:
     assert [trial["expected_hours"] for trial in found["trials"]] == [
         trial["hours"] for trial in estimate["trials"]
     ]
-    shown = sandbox.run("status", "tiny_sweep")
+    words = ("-X", "importtime", PROGRAM, "status", "tiny_sweep")
+    shown = sandbox.start(*words, program=Path(sys.executable)).finish()
+    imported = {line.rpartition("|")[2].strip() for line in shown.err.splitlines()}
+    assert "resnet_cluster.results" in imported
+    assert not {"torch", "ray"} & imported  # which would take two seconds
     assert "attempt 1, expected: about 0:00:" in shown.err
     assert "attempt 1, taken: 0:0" in shown.err
     assert "% of the hours expected" in shown.err

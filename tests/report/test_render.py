@@ -30,8 +30,15 @@ from rich.console import Console
 from resnet_cluster.report import TELLING_OF_RUNS, Format, build_report, render
 from resnet_cluster.report.escaping import markdown, plain, spreadsheet
 from resnet_cluster.report.tables import TITLES
-from resnet_cluster.report.wording import NOTHING
-from resnet_cluster.results import AnyRun, ArtefactRecord, ResultStore, RunState, RunSummary
+from resnet_cluster.report.wording import NOTHING, uses_text
+from resnet_cluster.results import (
+    AnyRun,
+    ArtefactRecord,
+    ResultStore,
+    RunState,
+    RunSummary,
+    UsesOfTestSet,
+)
 
 JPEG = CIFAR10.model_copy(update={"encoding": "jpeg", "sha256": "e" * 64})
 SHORT = {"train.iterations": 780, "train.schedule.milestones": [390, 585]}
@@ -291,3 +298,14 @@ def test_a_table_of_outlines_is_that_of_the_runs(
         expected = rendered(store.runs(), format, table=table)
         assert rendered(store.outlines(), format, table=table) == expected
     assert ("8.60" in expected) is (table in (None, 6))
+
+
+def test_uses_of_a_test_set_are_told_beside_the_runs_that_there_are() -> None:
+    """Runs that have not seen it are among these, so they are not said to have used it."""
+    uses = UsesOfTestSet(
+        name="digits", dataset_sha256="0" * 64, num_runs=2, num_figures=1, num_observed=10
+    )
+    assert uses_text(uses) == (
+        "The test images of digits have been used 11 times, with 2 runs begun: 1 figure, "
+        "10 errors observed while training."
+    )
